@@ -1,0 +1,1 @@
+"""The library: models, losses, data, metrics, tasks, training and reports."""

@@ -1,0 +1,66 @@
+"""Finding the parts that a configuration names by a string.
+
+A part is a file in its family's folder (`hinge` → `research/losses/hinge.py`) or, for
+code outside the repository, a dotted module (`my_lab.losses.cubic`), optionally with
+an attribute of it (`my_lab.models:Tall`). Adding a part is adding a file: there is
+no list to edit.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+from research.errors import UserError
+
+
+def names(package: str) -> list[str]:
+    """The parts in a folder, sorted: file stems without a leading underscore.
+
+    Args:
+      package: dotted name of the folder, e.g. `research.losses` or `experiments`.
+    """
+    folder = importlib.import_module(package)
+    stems = (module.name for module in pkgutil.iter_modules(folder.__path__))
+    return sorted(stem for stem in stems if not stem.startswith("_"))
+
+
+def find(package: str, name: str) -> Any:
+    """The module, or the attribute of one, that `name` stands for.
+
+    Args:
+      package: dotted name of the family's folder, e.g. `research.losses`.
+      name: a file stem there, `package.module`, or `package.module:Name`.
+
+    Raises:
+      UserError: nothing of that name; the nearest one is given.
+    """
+    path, _, attribute = name.partition(":")
+    module = _module(package, path)
+    if not attribute:
+        return module
+    if not hasattr(module, attribute):
+        found = suggestion(attribute, [n for n in vars(module) if n[0] != "_"])
+        raise UserError(f"module {path!r} has no {attribute!r}{found}")
+    return getattr(module, attribute)
+
+
+def suggestion(wrong: str, known: list[str]) -> str:
+    """The end of an error line: the nearest known name, then all of them."""
+    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{hint} (known: {', '.join(known)})"
+
+
+def _module(package: str, path: str) -> ModuleType:
+    dotted = path if "." in path else f"{package}.{path}"
+    family = package.rpartition(".")[2]
+    try:
+        return importlib.import_module(dotted)
+    except ModuleNotFoundError as error:
+        # An import that fails inside the part is the part's own error.
+        if error.name is None or not (dotted + ".").startswith(error.name + "."):
+            raise
+    raise UserError(f"no {family} part {path!r}{suggestion(path, names(package))}")
