@@ -1,0 +1,43 @@
+"""Named shapes, shared by the tests and the bench."""
+
+from typing import NamedTuple
+
+
+class Case(NamedTuple):
+    """One layer: `op` maps [batch, size, size, inputs] to `outputs` channels."""
+
+    name: str
+    op: str  # "conv" or "conv_transpose"
+    batch: int
+    size: int  # height and width of the input, in pixels
+    inputs: int
+    outputs: int
+    taps: int  # rows and columns of the kernel
+    stride: int
+    tags: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+CASES = (
+    # The article's generator and discriminator at its smaller batch.
+    Case("generator_1", "conv_transpose", 64, 7, 256, 128, 5, 1, ("bench",)),
+    Case("generator_2", "conv_transpose", 64, 7, 128, 64, 5, 2, ("bench",)),
+    Case("generator_3", "conv_transpose", 64, 14, 64, 3, 5, 2, ("bench",)),
+    Case("discriminator_1", "conv", 64, 28, 3, 64, 5, 2, ("bench",)),
+    Case("discriminator_2", "conv", 64, 14, 64, 128, 5, 2, ("bench",)),
+    Case("up_one_channel", "conv_transpose", 1, 1, 1, 1, 1, 1, ("test",)),
+    Case("up_odd", "conv_transpose", 2, 3, 5, 4, 5, 2, ("test",)),
+    Case("up_even_taps", "conv_transpose", 3, 4, 2, 3, 4, 2, ("test",)),
+    Case("up_wide_stride", "conv_transpose", 2, 3, 3, 2, 3, 3, ("test",)),
+    Case("up_gaps", "conv_transpose", 1, 3, 2, 2, 2, 3, ("test",)),
+    Case("down_odd", "conv", 2, 7, 3, 4, 5, 2, ("test",)),
+    Case("down_even", "conv", 2, 6, 2, 3, 4, 2, ("test",)),
+    Case("down_wide_stride", "conv", 1, 7, 2, 2, 2, 3, ("test",)),
+    Case("flat", "conv", 3, 5, 4, 2, 3, 1, ("test",)),
+)
+
+
+def tagged(tag: str) -> tuple[Case, ...]:
+    return tuple(case for case in CASES if tag in case.tags)
