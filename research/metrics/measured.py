@@ -1,0 +1,73 @@
+"""A reported number and what makes it readable: floor, interval, sample size, unit."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+CONFIDENCE = 0.95  # of every interval in the project
+
+
+class Measured(NamedTuple):
+    """One number that a run reports.
+
+    The interval tells how far the value moves when the samples are drawn again. It
+    does not hold the bias of a small sample: that is what the floor shows.
+    """
+
+    value: float
+    floor: float | None = None  # what real data scores at the same sample size
+    low: float | None = None  # lower end of the 95 % interval of `value`
+    high: float | None = None
+    samples: int = 0  # examples that `value` was computed from
+    unit: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, as `summary.json` keeps them; NaN becomes None."""
+        return {name: _plain(field) for name, field in self._asdict().items()}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Measured":
+        """The inverse of `to_dict`.
+
+        Raises:
+          ValueError: a field that does not exist, or no `value`.
+        """
+        wrong = sorted(set(fields) - set(cls._fields))
+        if wrong or "value" not in fields:
+            raise ValueError(
+                f"a measured number has the fields {', '.join(cls._fields)} and always "
+                f"a value; got {', '.join(map(str, fields)) or 'nothing'}"
+            )
+        value = math.nan if fields["value"] is None else float(fields["value"])
+        return cls(**{**fields, "value": value})
+
+
+def interval(
+    value: float,
+    replicates: np.ndarray,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> tuple[float, float]:
+    """The 95 % interval of a statistic from its bootstrap replicates.
+
+    A plug-in statistic such as KL or a Fréchet distance is biased by the sample's
+    size, and a resample is biased once more. So the replicates' spread is kept and
+    their centre is moved to the value: the percentile interval of Efron, bias-shifted.
+
+    Args:
+      value: the statistic of the whole sample.
+      replicates: [replicates], the statistic of each resample.
+      least, most: the statistic's range; the ends are kept inside it.
+    """
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(replicates, [tail, 100 - tail]) - np.mean(replicates)
+    return float(max(value + low, least)), float(min(value + high, most))
+
+
+def _plain(field: Any) -> Any:
+    if isinstance(field, str) or field is None:
+        return field
+    if math.isnan(field):
+        return None
+    return int(field) if isinstance(field, (int, np.integer)) else float(field)
