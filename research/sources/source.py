@@ -1,0 +1,136 @@
+"""The way to a data set: prepare it if it is not there, read it, mend it if damaged."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from research.errors import UserError
+from research.sources import decoded, silence
+from research.sources.decoded import DamagedError
+from research.sources.folder import data_folder, locked
+from research.sources.split import Split, fingerprint
+
+_log = logging.getLogger(__name__)
+
+
+class Source(NamedTuple):
+    """Where one data set comes from."""
+
+    name: str  # as tensorflow-datasets has it
+    builder: Callable[[], type]  # gives the class; imports tensorflow-datasets
+    ships_in: str | None = None  # package with the data: damage is mended from it
+    fingerprints: Mapping[str, str] = MappingProxyType({})  # of splits, where known
+    # Called before a preparation; raises UserError if that cannot succeed.
+    check: Callable[[type, Path], None] | None = None
+
+
+def load(source: Source, split: str, data_dir: str | Path | None = None) -> Split:
+    """One split, prepared in `data_dir` first if it is not there.
+
+    Args:
+      source: of the data set.
+      split: "train" or "test" (held out).
+      data_dir: folder of all data sets; None: TFDS_DATA_DIR or ~/tensorflow_datasets.
+
+    Raises:
+      UserError: no such split or folder; the data set cannot be prepared; it is
+        damaged and ships in no package.
+    """
+    if split not in ("train", "test"):
+        raise UserError(f"{source.name} has no split {split!r}: 'train' or 'test'")
+    folder = data_folder(data_dir)
+    with silence.quiet():
+        if not _place(source, folder).exists():
+            _prepare(source, folder)
+        try:
+            arrays = _read(source, folder, split)
+        except DamagedError as damage:
+            arrays = _mended(source, folder, split, damage)
+    return Split(arrays, len(arrays["label"]), fingerprint(arrays))
+
+
+def _place(source: Source, folder: Path) -> Path:
+    return folder / source.name / str(source.builder().VERSION)
+
+
+def _prepare(source: Source, folder: Path) -> None:
+    """Writes the records, unless another process does so while this one waits."""
+    import tensorflow_datasets as tfds
+
+    with locked(folder, source.name):
+        if _place(source, folder).exists():
+            return
+        if source.check is not None:
+            source.check(source.builder(), folder)
+        builder = source.builder()(data_dir=folder, file_format="array_record")
+        # A folder for each name: mnist and fashion_mnist call their files the same.
+        manual = folder / "downloads" / "manual" / source.name
+        try:
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=manual)
+            )
+        except (OSError, tfds.download.NonMatchingChecksumError) as error:
+            raise UserError(
+                f"cannot prepare {source.name} in {str(folder)!r}: {_line(error)}"
+            ) from error
+
+
+def _read(source: Source, folder: Path, split: str) -> dict[str, np.ndarray]:
+    """The arrays of a prepared split; DamagedError if they cannot be had."""
+    place = _place(source, folder)
+    try:
+        builder = source.builder()(data_dir=folder)
+        formats = {form.value for form in builder.info.available_file_formats()}
+    except Exception as error:  # protobuf's, tfds' and others: broken JSON, no splits
+        raise DamagedError(
+            f"{str(place)!r} cannot be opened: {_line(error)}"
+        ) from error
+    if formats and "array_record" not in formats:
+        raise UserError(
+            f"{str(place)!r} holds {', '.join(sorted(formats))} files, and reading "
+            "them needs TensorFlow; name another folder with --data-dir"
+        )
+    if split not in builder.info.splits:
+        raise DamagedError(f"{str(place)!r} names no split {split!r}")
+    arrays = decoded.read(builder, split)
+    known = source.fingerprints.get(split)
+    if known is not None and fingerprint(arrays) != known:
+        raise DamagedError(f"{str(place)!r} holds other data in its split {split!r}")
+    return arrays
+
+
+def _mended(
+    source: Source, folder: Path, split: str, damage: DamagedError
+) -> dict[str, np.ndarray]:
+    """Makes a damaged data set again from its package; refuses one that has none."""
+    place = _place(source, folder)
+    if source.ships_in is None:
+        raise UserError(
+            f"{source.name} is damaged: {damage}; delete {str(place)!r} and start "
+            "again to prepare it anew"
+        ) from damage
+    with locked(folder, f"mend-{source.name}"):
+        try:
+            return _read(source, folder, split)  # another process has mended it
+        except DamagedError:
+            aside = place.with_name(f"damaged-{time.time_ns()}")
+            place.rename(aside)
+        _log.warning(
+            "%s was damaged (%s): made again from %s; the old files are in %s",
+            source.name, damage, source.ships_in, aside,
+        )  # fmt: skip
+        _prepare(source, folder)
+    try:
+        return _read(source, folder, split)
+    except DamagedError as error:
+        raise UserError(f"{source.name} was made again, but {error}") from error
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error's message, or its name if it has none."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__

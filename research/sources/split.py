@@ -1,0 +1,25 @@
+"""What a data set gives out: the arrays of one split, decoded once, and their name."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Split(NamedTuple):
+    """One split of a data set, small enough to live on the device."""
+
+    arrays: dict[str, np.ndarray]  # image uint8 [examples, h, w, c], label int32
+    examples: int  # in one epoch
+    fingerprint: str  # SHA-256 of what a batch is made from; checkpoints hold it
+
+
+def fingerprint(arrays: Mapping[str, np.ndarray], *also: object) -> str:
+    """SHA-256 over the arrays' names, types, shapes and bytes, and over `also`."""
+    digest = hashlib.sha256(repr(also).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(array)
+    return digest.hexdigest()
