@@ -1,0 +1,56 @@
+"""`python -m launch VERB …`: one file in this folder is one verb.
+
+A verb's module has `main(arguments) -> int`, the exit code. Mistakes of the user end
+in one line on stderr and code 2.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a verb; returns its exit code."""
+    prepare_environment()
+    from research import parts
+    from research.errors import UserError
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else 2
+    verb, known = arguments[0], parts.names("launch")
+    try:
+        if verb not in known:
+            raise UserError(f"no such verb{parts.suggestion(verb, known)}")
+        return parts.find("launch", verb).main(arguments[1:])
+    except UserError as error:
+        print(f"{verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{verb}: interrupted", file=sys.stderr)
+        return 130
+
+
+def prepare_environment() -> None:
+    """Settings that JAX reads when it is imported; what the user set stays."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = str(Path(cache) / "gan-lstm-lab" / "xla")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    # Messages of C++ parts below errors are for their developers.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def usage() -> str:
+    """The verbs with the first lines of their docstrings."""
+    from research import parts
+
+    rows = []
+    for name in parts.names("launch"):
+        summary = (parts.find("launch", name).__doc__ or "").splitlines()[0]
+        rows.append(f"  {name:10} {summary}")
+    return "usage: launch/run VERB …\n\n" + "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

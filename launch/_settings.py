@@ -1,0 +1,114 @@
+"""From a command line to an experiment's settings.
+
+The experiment's file gives the defaults for a budget; a part that another replaces is
+named by `--model NAME` or `--task NAME`; every field of the tree is an option.
+"""
+
+import dataclasses
+import inspect
+from types import ModuleType
+from typing import Any, NamedTuple, get_args
+
+import tyro
+
+from research import parts
+from research.errors import UserError
+from research.experiment import Budget
+
+# Fields that hold a part whose own fields are settings, and the class it has.
+PART_CLASSES = {"model": "Model", "task": "Task"}
+
+
+class Chosen(NamedTuple):
+    """An experiment and its settings."""
+
+    name: str
+    claim: str  # first line of the docstring
+    settings: Any  # an Experiment, or a comparison of several
+
+
+def choose(name: str, arguments: list[str], also: tuple[str, ...] = ()) -> Chosen:
+    """The settings of experiment `name` under these arguments.
+
+    Args:
+      name: a file in experiments/, or package.module of a fork.
+      arguments: options as the user wrote them.
+      also: options of the verb itself, told in `--help`.
+
+    Raises:
+      UserError: no such experiment, budget or part.
+      SystemExit: the parser's own end, code 2, for an option it does not know.
+    """
+    module = parts.find("experiments", name)
+    if not hasattr(module, "experiment"):
+        raise UserError(f"{module.__name__} has no function experiment(budget)")
+    budget, arguments = take_option(arguments, "--budget")
+    settings = module.experiment(budget) if _known(budget) else module.experiment()
+    for field, attribute in PART_CLASSES.items():
+        part, arguments = take_option(arguments, f"--{field}")
+        if part is not None:
+            settings = _replace_part(settings, field, part, attribute)
+    parsed = tyro.cli(
+        type(settings),
+        default=settings,
+        args=arguments,
+        prog=f"launch/run train {name}",
+        description=_description(module, also),
+    )
+    return Chosen(name.rpartition(".")[2], claim(module), parsed)
+
+
+def claim(module: ModuleType) -> str:
+    """The first line of an experiment's docstring."""
+    return (inspect.getdoc(module) or "no claim").splitlines()[0]
+
+
+def take_option(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
+    """The value of `option` (None without) and the other arguments.
+
+    Raises:
+      UserError: the option is there without a value.
+    """
+    rest: list[str] = []
+    value = None
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == option:
+            value = next(remaining, None)
+            if value is None or value.startswith("--"):
+                raise UserError(f"{option} asks for a value: {option} VALUE")
+        elif argument.startswith(option + "="):
+            value = argument.partition("=")[2]
+        else:
+            rest.append(argument)
+    return value, rest
+
+
+def _known(budget: str | None) -> bool:
+    budgets = list(get_args(Budget))
+    if budget is not None and budget not in budgets:
+        raise UserError(f"--budget {budget}{parts.suggestion(budget, budgets)}")
+    return budget is not None
+
+
+def _replace_part(settings: Any, field: str, name: str, attribute: str) -> Any:
+    if not hasattr(settings, field):
+        members = [f"--{f.name.replace('_', '-')}.*" for f in _fields(settings)]
+        raise UserError(
+            f"--{field} {name}: this is a comparison of several runs; change a field "
+            f"of one of them ({', '.join(members)}) or train it by itself"
+        )
+    part = parts.find(f"research.{field}s", name)
+    if isinstance(part, ModuleType):
+        part = parts.find(f"research.{field}s", f"{part.__name__}:{attribute}")
+    return dataclasses.replace(settings, **{field: part()})
+
+
+def _fields(settings: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(settings)
+
+
+def _description(module: ModuleType, also: tuple[str, ...]) -> str:
+    budgets = "|".join(get_args(Budget))
+    options = (f"--budget {budgets}", "--model NAME", "--task NAME", *also)
+    return f"{inspect.getdoc(module)}\n\nalso: {' · '.join(options)}"

@@ -1,0 +1,129 @@
+"""The numbers of a trained model: held-out losses, and the worth of its pictures."""
+
+import time
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from research.metrics import bits, pictures
+from research.metrics.measured import Measured
+from research.sources.split import Split
+from research.task import Task
+
+CHUNK = 250  # held-out examples of one evaluation
+DRAWN_AT_ONCE = 1_000
+HELD_OUT_SEED = 0  # held-out pictures are the same for every run
+
+
+class Drawn(NamedTuple):
+    """Pictures of a model and how long it took to draw them."""
+
+    images: np.ndarray  # uint8 [pictures, height, width, channels]
+    seconds_per_1000: float  # median over draws of 1,000, without compilation
+
+
+class Evaluator:
+    """Compiled functions that measure states of one task."""
+
+    def __init__(self, task: Task, dataset: ModuleType, held_out: Split):
+        """Takes the task and the held-out split of its data set."""
+        self._held_out, self._dataset = held_out, dataset
+        self._arrays = jax.device_put(held_out.arrays)
+        evaluate, batch = task.evaluate, dataset.batch
+
+        def held_out_metrics(state, arrays, positions):
+            assert evaluate is not None
+            return evaluate(state, batch(arrays, HELD_OUT_SEED, positions))
+
+        self._evaluate = jax.jit(held_out_metrics) if evaluate else None
+        self._draw = jax.jit(task.draw) if task.draw else None
+        self._as_drawn = task.as_drawn
+
+    @property
+    def draws(self) -> bool:
+        """Whether the task draws pictures."""
+        return self._draw is not None
+
+    def held_out(self, state: Any) -> dict[str, np.ndarray]:
+        """Each metric of each held-out example, [examples]; {} without any."""
+        if self._evaluate is None:
+            return {}
+        found = [
+            self._evaluate(state, self._arrays, positions)
+            for positions in _chunks(self._held_out.examples)
+        ]
+        return {
+            name: np.concatenate([metrics[name] for metrics in found])
+            for name in found[0]
+        }
+
+    def draw(self, state: Any, seed: int, count: int) -> np.ndarray:
+        """Pictures whose noise depends on (seed, number) alone."""
+        assert self._draw is not None
+        key = jax.random.key(seed)
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count))
+        return np.asarray(self._draw(state, keys))
+
+    def draw_many(self, state: Any, seed: int, count: int) -> Drawn:
+        """At least `count` pictures, timed by the thousand."""
+        self.draw(state, seed, DRAWN_AT_ONCE)  # compiles
+        images, seconds = [], []
+        for i in range(-(-count // DRAWN_AT_ONCE)):
+            start = time.perf_counter()
+            images.append(self.draw(state, seed + 1 + i, DRAWN_AT_ONCE))
+            seconds.append(time.perf_counter() - start)
+        return Drawn(np.concatenate(images)[:count], float(np.median(seconds)))
+
+    def scored(self, generated: np.ndarray) -> dict[str, Measured]:
+        """Final numbers of generated pictures against held-out real ones.
+
+        The floor is what a perfect model of its own kind would score: other held-out
+        pictures, thresholded if the task's are.
+        """
+        count = len(generated)
+        real = self.real(2 * count)
+        again = real[count:] if self._as_drawn is None else self._as_drawn(jnp.asarray(real[count:]))
+        return pictures.score(generated, real[:count], np.asarray(again))
+
+    def real(self, count: int) -> np.ndarray:
+        """Held-out pictures, uint8 [count, height, width, channels]."""
+        chunks = [
+            self._dataset.batch(self._arrays, HELD_OUT_SEED, positions)["image"]
+            for positions in _chunks(count)
+        ]
+        return np.concatenate([np.asarray(chunk) for chunk in chunks])
+
+
+def held_out_measures(
+    found: dict[str, np.ndarray], likelihood: bool
+) -> dict[str, Measured]:
+    """Final held-out numbers, each with its interval.
+
+    Args:
+      found: what `Evaluator.held_out` gave, losses in nats a target.
+      likelihood: the loss is that of the whole picture, so it is told in bits a pixel.
+    """
+    measures = {}
+    for name, values in found.items():
+        if name == "loss" and likelihood:
+            measures["bits_per_pixel"] = bits.measure(values, 1, "bits a pixel")
+        else:
+            unit = "nats" if name == "loss" else "share"
+            measures[name] = _mean(values, unit)
+    return measures
+
+
+def _mean(values: np.ndarray, unit: str) -> Measured:
+    """The mean with a normal 95 % interval over examples."""
+    value, count = float(values.mean()), len(values)
+    reach = 1.96 * float(values.std(ddof=1)) / count**0.5
+    return Measured(value, None, value - reach, value + reach, count, unit)
+
+
+def _chunks(count: int) -> Iterator[jax.Array]:
+    for start in range(0, count, CHUNK):
+        yield jnp.arange(start, min(start + CHUNK, count), dtype=jnp.uint32)

@@ -1,0 +1,53 @@
+"""An experiment's configuration: one frozen tree, made by a file in experiments/."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+from research.optimizers import Optimizer
+
+Budget = Literal["minutes", "full"]  # two CPU cores for minutes, or the whole run
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where the examples come from."""
+
+    name: str = "digits"
+    """a file in research/data, or package.module of a fork"""
+    folder: Path | None = None
+    """where data sets are prepared; None: TFDS_DATA_DIR, else ~/tensorflow_datasets"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything that a run is made from; with the device count it fixes the result."""
+
+    steps: int
+    """updates of every network"""
+    batch_size: int
+    """examples of a step, over all devices"""
+    data: Data
+    model: Any
+    task: Any
+    optimizer: Optimizer
+    seed: int = 0
+    """of the initial weights, the noise and the order of the data"""
+    checkpoint_every: int = 500
+    """steps between checkpoints and sample pictures; the last step always has one"""
+    log_every: int = 20
+    """steps between records in metrics.jsonl"""
+    score_pictures: int = 5_000
+    """pictures drawn for the final metrics; 0 leaves them out"""
+
+
+def members(config: Any) -> dict[str, Experiment] | None:
+    """The runs of a comparison by name; None for a single experiment.
+
+    A comparison is a frozen dataclass whose fields are experiments.
+    """
+    if isinstance(config, Experiment):
+        return None
+    return {
+        field.name: getattr(config, field.name) for field in dataclasses.fields(config)
+    }

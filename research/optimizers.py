@@ -1,0 +1,58 @@
+"""Optimizers: clip or normalise the gradient, then Adam or RMSprop, on a schedule."""
+
+import dataclasses
+from typing import Literal
+
+import optax
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """Settings of one optimizer."""
+
+    name: Literal["adam", "rmsprop", "sgd"] = "adam"
+    """update rule; the article trains with Adam and names RMSprop"""
+    learning_rate: float = 1e-3
+    """step size (Keras' default for Adam)"""
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    """course of the learning rate over the run's steps; one_cycle rises over the first
+    30 % and falls to nearly nothing (Smith 2018)"""
+    beta1: float = 0.9
+    """decay of the mean of gradients; DCGAN takes 0.5; momentum of sgd"""
+    beta2: float = 0.999
+    """decay of the mean of squared gradients"""
+    epsilon: float = 1e-7
+    """added to the root of the mean squares (Keras' default)"""
+    weight_decay: float = 0.0
+    """decoupled weight decay, times the learning rate at each step (Loshchilov 2017)"""
+    clip_norm: float | None = None
+    """largest global L2 norm of the gradient (Pascanu 2013); None leaves it alone"""
+    normalize: bool = False
+    """divide the gradient by its global L2 norm"""
+
+    def build(self, steps: int) -> optax.GradientTransformation:
+        """The optax transformation for a run of so many steps."""
+        parts = []
+        if self.clip_norm is not None:
+            parts.append(optax.clip_by_global_norm(self.clip_norm))
+        if self.normalize:
+            parts.append(optax.normalize_by_update_norm())
+        parts.append(self._rule())
+        if self.weight_decay:
+            parts.append(optax.add_decayed_weights(self.weight_decay))
+        parts.append(optax.scale_by_learning_rate(self._rate(steps)))
+        return optax.chain(*parts)
+
+    def _rule(self) -> optax.GradientTransformation:
+        if self.name == "adam":
+            return optax.scale_by_adam(self.beta1, self.beta2, self.epsilon)
+        if self.name == "rmsprop":
+            return optax.scale_by_rms(self.beta2, self.epsilon, eps_in_sqrt=False)
+        return optax.trace(self.beta1) if self.beta1 else optax.identity()
+
+    def _rate(self, steps: int) -> optax.ScalarOrSchedule:
+        if self.schedule == "cosine":
+            return optax.cosine_decay_schedule(self.learning_rate, steps)
+        if self.schedule == "one_cycle":
+            return optax.cosine_onecycle_schedule(steps, self.learning_rate)
+        return self.learning_rate

@@ -1,0 +1,46 @@
+"""What the loop asks of a task."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+
+class Task(NamedTuple):
+    """Pure functions over a task's state, any pytree with a field `step`.
+
+    `init(key, batch)` → fresh state for batches of that shape.
+    `step(state, batch, key)` → state, metrics. Runs under the axis
+      `research.training.axes.BATCH`; `batch` holds this device's share: `image` uint8
+      [batch, height, width, channels], `label` int32 [batch] and `position` uint32
+      [batch], each example's number since the start of training. `key` is the same on
+      all devices. Randomness for an example is folded from its position, so that it
+      does not depend on the number of devices.
+    `evaluate(state, batch)` → metrics of each held-out example, [batch]; None where a
+      task has no held-out loss.
+    `draw(state, keys [pictures])` → uint8 [pictures, height, width, channels], one
+      picture for each key; None where a task draws nothing.
+    `as_drawn(images)` → uint8 pictures as near to `images` as the task's own can come
+      (thresholded ones, for a model of bits); None where they can be any.
+    `parameters(state)` → number of trained parameters by network.
+    """
+
+    init: Callable[[jax.Array, Batch], Any]
+    step: Callable[[Any, Batch, jax.Array], tuple[Any, Metrics]]
+    evaluate: Callable[[Any, Batch], Metrics] | None
+    draw: Callable[[Any, jax.Array], jax.Array] | None
+    as_drawn: Callable[[jax.Array], jax.Array] | None
+    parameters: Callable[[Any], dict[str, int]]
+
+
+def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:
+    """A key for each example, whatever device it is on: keys [batch]."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, positions)
+
+
+def count(parameters: Any) -> int:
+    """Number of entries in a tree of arrays."""
+    return sum(leaf.size for leaf in jax.tree.leaves(parameters))

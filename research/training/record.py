@@ -1,0 +1,206 @@
+"""What a run leaves in its workdir, and who may write there.
+
+config.json     settings and stamp: `experiment`, `claim`, `family`, `config`, `stamp`
+metrics.jsonl   one JSON object a log step, `step` and `seconds` first
+tensorboard/    the same as events
+samples/        pictures of fixed noise, 5×5
+summary.json    final metrics with floors and intervals, times, verdict
+"""
+
+import dataclasses
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+from research.errors import UserError
+
+# A change of these leaves every step of a run as it is.
+FREE_FIELDS = ("checkpoint_every", "log_every", "score_pictures")
+
+
+class Record:
+    """The writer of one workdir; the lock falls when its process ends, however."""
+
+    def __init__(self, workdir: Path, about: dict[str, Any]):
+        """Takes the workdir for a run, new or continued.
+
+        Args:
+          workdir: made if need be.
+          about: what config.json holds.
+
+        Raises:
+          UserError: not a folder that can be written, another run holds it, or it holds
+            a run of other settings.
+        """
+        self.workdir = workdir
+        self._lock = _lock(workdir)
+        config = workdir / "config.json"
+        if config.exists():
+            refuse_other_settings(workdir, read_json(config), about)
+        else:
+            write_json(config, about)
+        self._events: SummaryWriter | None = None
+        self._lines: IO[str] | None = None
+
+    def rewind(self, step: int) -> float:
+        """Drops what was recorded after `step`; returns the seconds trained by then."""
+        path = self.workdir / "metrics.jsonl"
+        lines = [line for line in read_metrics(self.workdir) if line["step"] <= step]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        write_text(path, text)
+        self._lines = path.open("a")
+        self._events = SummaryWriter(
+            str(self.workdir / "tensorboard"), purge_step=step + 1
+        )
+        return lines[-1]["seconds"] if lines else 0.0
+
+    def metrics(self, step: int, seconds: float, values: dict[str, float]) -> None:
+        """Appends one line, and the same to the events."""
+        assert self._lines is not None
+        assert self._events is not None
+        line = {"step": step, "seconds": round(seconds, 3)} | values
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def pictures(self, step: int, images: np.ndarray) -> None:
+        """Writes uint8 pictures [25, height, width, channels] as a grid."""
+        folder = self.workdir / "samples"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(grid(images)).save(folder / f"step_{step:08d}.png")
+        np.save(folder / "final.npy", images)
+
+    def summary(self, values: dict[str, Any]) -> None:
+        """Writes summary.json."""
+        write_json(self.workdir / "summary.json", values)
+
+    def close(self) -> None:
+        """Flushes, and gives the workdir back."""
+        if self._lines is not None:
+            self._lines.close()
+        if self._events is not None:
+            self._events.close()
+        self._lock.close()
+
+
+def to_dict(config: Any) -> Any:
+    """A configuration as JSON can hold it; a part also says its class."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        fields = {
+            field.name: to_dict(getattr(config, field.name))
+            for field in dataclasses.fields(config)
+        }
+        return {"part": f"{type(config).__module__}:{type(config).__name__}"} | fields
+    if isinstance(config, dict):
+        return {name: to_dict(value) for name, value in config.items()}
+    return str(config) if isinstance(config, Path) else config
+
+
+def refuse_other_settings(workdir: Path, old: dict, new: dict) -> None:
+    """Raises UserError where two runs differ in a setting that matters."""
+    changes = [
+        f"{name} {before!r} → {after!r}"
+        for name, (before, after) in differences(old["config"], new["config"]).items()
+        if name not in FREE_FIELDS
+    ]
+    if old["experiment"] != new["experiment"]:
+        changes.insert(0, f"experiment {old['experiment']} → {new['experiment']}")
+    if changes:
+        raise UserError(
+            f"{workdir} holds a run of other settings ({'; '.join(changes)}): give the "
+            f"same settings to continue it, or another --workdir"
+        )
+
+
+def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
+    """Leaves of two nested dicts that differ: dotted name → (old, new)."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        # Through JSON, so that a tuple equals the list it was read back as.
+        same = json.dumps(old) == json.dumps(new)
+        return {} if same else {name: (old, new)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in old | new:
+        path = f"{name}.{key}" if name else key
+        found |= differences(old.get(key), new.get(key), path)
+    return found
+
+
+def read_metrics(workdir: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl; a last line that a kill cut short is left out."""
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return found
+
+
+def grid(images: np.ndarray, columns: int = 5, gap: int = 2) -> np.ndarray:
+    """Pictures [count, height, width, channels] side by side on white, uint8."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    sheet = np.full(shape, 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet[..., 0] if channels == 1 else sheet
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+      UserError: there is none, or it is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} holds no run: it has no {path.name}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise UserError(
+            f"{path} is damaged: take its run from a copy, or train into another "
+            f"--workdir"
+        ) from None
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all: a new one takes the old one's name."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    os.replace(new, path)
+
+
+def _lock(workdir: Path) -> IO[str]:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = (workdir / ".lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"--workdir {workdir} cannot be written ({error.strerror}): name a folder "
+            f"that you may write"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise UserError(
+            f"another run is writing to {workdir}: wait for it, or give another "
+            f"--workdir"
+        ) from None
+    return lock
