@@ -5,8 +5,9 @@ trilinear form  Σ x[b, y·s+i−p, ..] · k[i, j, c, o] · g[b, y, .., o].  So 
 of each is made of the other two, at every order, and nothing else is ever run. Left to
 themselves, jax makes the weight gradient of a transposed convolution by sliding one
 whole picture over another that is dilated, for which XLA on CPU has no fast path:
-7×7×128 → 14×14×64 at batch 64 took 204 ms against 9 ms here. The same convolution turns
-up when a critic's plain convolution is differentiated twice (R1, WGAN-GP), hence `conv`.
+7×7×128 → 14×14×64 at batch 64 took 204 ms against 9 ms here. The same convolution
+turns up when a critic's plain convolution is differentiated twice (R1, WGAN-GP), hence
+`conv`.
 """
 
 import functools

@@ -1,0 +1,324 @@
+"""`lstm`, `lstm_cell` and `explain`: checks, the choice of a backend, derivatives.
+
+The ladder of derivatives. `_outputs` is what a call runs. Differentiated, it becomes
+`_swept`, which also keeps residuals, and `_gradients`. Both are wrapped ops with
+rules of their own, so that a gradient can be differentiated again although the loops
+inside are opaque to jax: `_swept` by `_gradients`, `_gradients` by differentiating
+the reference twice. Residuals are functions of the operands, and the rules count every
+dependence through the operands: cotangents of residuals are zero.
+"""
+
+import functools
+import importlib
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from kernels.lstm import gradients, reference, xla
+from kernels.lstm.backend import Backend, Swept
+from kernels.lstm.spec import (
+    POLICIES,
+    Case,
+    LstmState,
+    LstmWeights,
+    Masks,
+    Operands,
+    UnsupportedCase,
+    check_inputs,
+    wide,
+    zero_state,
+)
+
+# In the order of preference: without a name the first that supports the case is taken.
+BACKENDS: dict[str, Backend] = {
+    "xla": Backend(xla.supports, xla.forward, xla.backward, "store"),
+    "reference": Backend(reference.supports, None, None, "store"),
+}
+
+
+class Plan(NamedTuple):
+    """The static part of a call, once everything is chosen."""
+
+    backend: str
+    residuals: str
+    reverse: bool
+
+
+def lstm(
+    x: jax.Array,
+    weights: LstmWeights,
+    state: LstmState | None = None,
+    *,
+    lengths: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    h_mask: jax.Array | None = None,
+    reverse: bool = False,
+    time_major: bool = False,
+    residuals: str | None = None,
+    backend: str | None = None,
+) -> tuple[jax.Array, LstmState]:
+    """One layer over whole sequences; the equations are in spec.py.
+
+    Args:
+      x: [batch, time, features]; [time, batch, features] if `time_major`. float32,
+        bfloat16 or float16 (float64 where jax has it switched on).
+      weights: of x's dtype.
+      state: before the first step; zeros if None.
+      lengths: [batch], whole numbers in [0, time]. Past a row's length outputs are zero
+        and the state stays as it was; length 0 gives back the initial state.
+      resets: bool, x's first two axes. True zeroes the state before that step: an
+        episode or a document begins.
+      h_mask: [batch, projected], of x's dtype. Multiplies h on its way into wh and
+        nowhere else: variational recurrent dropout.
+      reverse: reads each row from its last valid step to its first; outputs stay at
+        their own steps, and the last state is the one after the first step.
+      time_major: the order of x's, resets' and y's first two axes.
+      residuals: what is kept for the gradient. "store": the gates of every step.
+        "recompute": states only, the gates come back by one GEMM. "checkpoint": a
+        state per block of √time steps. None: the backend's preference.
+      backend: a name of `BACKENDS`, or `package.module` holding a `BACKEND`; None
+        takes the first that supports the case (see `explain`).
+
+    Returns:
+      y [batch, time, projected], in x's order of axes, and the last state.
+
+    Raises:
+      ValueError: shapes, dtypes, lengths or names that break a rule above.
+      UnsupportedCase: the named backend cannot do this case.
+    """
+    check_inputs(x, weights, state, lengths, resets, h_mask, time_major)
+    case = _case(x, weights, lengths, resets, h_mask, reverse, time_major)
+    name = _chosen(case, backend)
+    plan = Plan(name, _policy(residuals, name), reverse)
+    state = zero_state(x, weights, time_major) if state is None else state
+    if not time_major:
+        x = x.swapaxes(0, 1)
+        resets = None if resets is None else resets.swapaxes(0, 1)
+    run = _in_blocks if plan.residuals == "checkpoint" else _run
+    y, last = run(plan, Operands(x, weights, state, h_mask), Masks(lengths, resets))
+    return y if time_major else y.swapaxes(0, 1), last
+
+
+def lstm_cell(
+    x: jax.Array,
+    state: LstmState,
+    weights: LstmWeights,
+    *,
+    h_mask: jax.Array | None = None,
+) -> tuple[jax.Array, LstmState]:
+    """One step, for decoding and for loops of your own.
+
+    Args:
+      x: [batch, features].
+      state, weights, h_mask: as for `lstm`.
+
+    Returns:
+      The new h [batch, projected], and the new state.
+
+    Raises:
+      ValueError: shapes or dtypes that break a rule.
+    """
+    check_inputs(x[None], weights, state, None, None, h_mask, time_major=True)
+    state = reference.step(x, state, weights, h_mask)
+    return state.h, state
+
+
+def explain(
+    x: jax.Array,
+    weights: LstmWeights,
+    *,
+    lengths: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    h_mask: jax.Array | None = None,
+    reverse: bool = False,
+    time_major: bool = False,
+) -> dict[str, str]:
+    """Which backend `lstm` would take for these arguments, and why no other.
+
+    Arrays may be jax.ShapeDtypeStruct.
+
+    Returns:
+      For each backend, in order of preference: "taken", "able", or why it cannot.
+    """
+    check_inputs(x, weights, None, lengths, resets, h_mask, time_major)
+    case = _case(x, weights, lengths, resets, h_mask, reverse, time_major)
+    taken = _chosen(case, None)
+    return {
+        name: "taken" if name == taken else backend.supports(case) or "able"
+        for name, backend in BACKENDS.items()
+    }
+
+
+def _case(x, weights, lengths, resets, h_mask, reverse, time_major) -> Case:
+    time, batch = x.shape[:2] if time_major else (x.shape[1], x.shape[0])
+    return Case(
+        batch=batch,
+        time=time,
+        features=x.shape[2],
+        hidden=weights.wh.shape[1] // 4,
+        projected=weights.wh.shape[0],
+        dtype=str(x.dtype),
+        peephole=weights.peephole is not None,
+        projection=weights.projection is not None,
+        lengths=lengths is not None,
+        resets=resets is not None,
+        h_mask=h_mask is not None,
+        reverse=reverse,
+        platform=jax.default_backend(),
+    )
+
+
+def _find(name: str) -> Backend:
+    if name in BACKENDS:
+        return BACKENDS[name]
+    if "." in name:
+        return importlib.import_module(name).BACKEND
+    raise ValueError(
+        f"backend {name!r} is not one of {', '.join(BACKENDS)}, nor a package.module"
+    )
+
+
+def _chosen(case: Case, name: str | None) -> str:
+    able = (n for n, backend in BACKENDS.items() if backend.supports(case) is None)
+    if name is None:
+        return next(able)
+    reason = _find(name).supports(case)
+    if reason is not None:
+        raise UnsupportedCase(
+            f"backend {name!r} cannot do this: {reason}; {', '.join(able)} can"
+        )
+    return name
+
+
+def _policy(residuals: str | None, backend: str) -> str:
+    policy = _find(backend).residuals if residuals is None else residuals
+    if policy not in POLICIES:
+        raise ValueError(f"residuals is {policy!r}, not one of {', '.join(POLICIES)}")
+    return policy
+
+
+def _run(plan: Plan, operands: Operands, masks: Masks) -> tuple[jax.Array, LstmState]:
+    if _find(plan.backend).forward is None:
+        return reference.lstm(operands, masks, plan.reverse, plan.residuals)
+    return _outputs(plan, operands, masks)
+
+
+def _in_blocks(
+    plan: Plan, operands: Operands, masks: Masks
+) -> tuple[jax.Array, LstmState]:
+    """Runs blocks of √time steps, of which only the first state is remembered."""
+    time, batch = operands.x.shape[:2]
+    block = max(1, math.isqrt(max(time - 1, 0)) + 1)
+    blocks = -(-time // block)
+    spare = blocks * block - time
+    lengths, inner = masks.lengths, plan._replace(residuals="store")
+    if spare and lengths is None:
+        lengths = jnp.full(batch, time)
+
+    def blocked(array: jax.Array | None) -> jax.Array | None:
+        if array is None:
+            return None
+        padded = jnp.pad(array, ((0, spare),) + ((0, 0),) * (array.ndim - 1))
+        return padded.reshape(blocks, block, *array.shape[1:])
+
+    # Weight gradients are added up from block to block: in float32, see reference.py.
+    weights = operands.weights
+    wider = jax.tree.map(lambda w: w.astype(wide(w.dtype)), weights)
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def one(state: LstmState, inputs):
+        x, resets, start = inputs
+        narrow = jax.tree.map(lambda w, old: w.astype(old.dtype), wider, weights)
+        here = None if lengths is None else jnp.clip(lengths - start, 0, block)
+        part = Operands(x, narrow, state, operands.h_mask)
+        y, state = _run(inner, part, Masks(here, resets))
+        return state, y
+
+    inputs = (blocked(operands.x), blocked(masks.resets), jnp.arange(blocks) * block)
+    last, y = lax.scan(one, operands.state, inputs, reverse=plan.reverse)
+    return y.reshape(blocks * block, batch, -1)[:time], last
+
+
+def _sweep(plan: Plan, operands: Operands, masks: Masks, keep: str | None) -> Swept:
+    xp = gradients.input_gates(operands.x, operands.weights)
+    forward = _find(plan.backend).forward
+    assert forward is not None
+    return forward(xp, gradients.core(operands, masks), plan.reverse, keep)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _outputs(
+    plan: Plan, operands: Operands, masks: Masks
+) -> tuple[jax.Array, LstmState]:
+    """y and the last state, and nothing kept."""
+    swept = _sweep(plan, operands, masks, None)
+    return swept.y, swept.last
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _swept(plan: Plan, operands: Operands, masks: Masks) -> Swept:
+    """The same with residuals."""
+    keep = "gates" if plan.residuals == "store" else "cells"
+    return _sweep(plan, operands, masks, keep)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _gradients(
+    plan: Plan, operands: Operands, masks: Masks, swept: Swept, cotangents
+) -> Operands:
+    """Cotangents of the operands from (dy, dlast)."""
+    dy, dlast = cotangents
+    cells = swept.cells
+    assert cells is not None
+    h = gradients.entering_h(swept.y, operands, masks, plan.reverse)
+    gates = swept.gates
+    if gates is None:
+        gates = gradients.recomputed(operands, h, cells)
+    backward = _find(plan.backend).backward
+    assert backward is not None
+    core = gradients.core(operands, masks)
+    back = backward(gates, cells, core, plan.reverse, dy, dlast)
+    return gradients.deferred(operands, h, gates, cells, back)
+
+
+def _outputs_forward(plan: Plan, operands: Operands, masks: Masks):
+    swept = _swept(plan, operands, masks)
+    return (swept.y, swept.last), (operands, masks, swept)
+
+
+def _outputs_backward(plan: Plan, saved, cotangents):
+    operands, masks, swept = saved
+    return _gradients(plan, operands, masks, swept, cotangents), None
+
+
+def _swept_forward(plan: Plan, operands: Operands, masks: Masks):
+    swept = _swept(plan, operands, masks)
+    return swept, (operands, masks, swept)
+
+
+def _swept_backward(plan: Plan, saved, cotangents: Swept):
+    return _outputs_backward(plan, saved, (cotangents.y, cotangents.last))
+
+
+def _gradients_forward(plan, operands, masks, swept, cotangents):
+    result = _gradients(plan, operands, masks, swept, cotangents)
+    return result, (operands, masks, cotangents)
+
+
+def _gradients_backward(plan: Plan, saved, ct: Operands):
+    operands, masks, cotangents = saved
+
+    def first(operands, cotangents):
+        run = functools.partial(reference.lstm, masks=masks, reverse=plan.reverse)
+        return jax.vjp(run, operands)[1](cotangents)[0]
+
+    d_operands, d_cotangents = jax.vjp(first, operands, cotangents)[1](ct)
+    return d_operands, None, None, d_cotangents
+
+
+_outputs.defvjp(_outputs_forward, _outputs_backward)
+_swept.defvjp(_swept_forward, _swept_backward)
+_gradients.defvjp(_gradients_forward, _gradients_backward)
