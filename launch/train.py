@@ -25,7 +25,6 @@ def main(arguments: list[str]) -> int:
 
 def train(chosen, folder: Path) -> str:
     """Runs one experiment, or each member of a comparison, and reports."""
-    from research.reports.page import write_report
 
     from research.experiment import members
     from research.training.run import run
@@ -39,6 +38,8 @@ def train(chosen, folder: Path) -> str:
             found = run(name, chosen.claim, experiment, place, stop)
             if found["verdict"] != "done":
                 return _explain(found, place)
+    from research.reports.page import write_report
+
     page = write_report(folder, None if single else folders)
     print(f"report: {page}")
     return "done"

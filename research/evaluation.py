@@ -29,9 +29,10 @@ class Drawn(NamedTuple):
 class Evaluator:
     """Compiled functions that measure states of one task."""
 
-    def __init__(self, task: Task, dataset: ModuleType, held_out: Split):
-        """Takes the task and the held-out split of its data set."""
-        self._held_out, self._dataset = held_out, dataset
+    def __init__(self, task: Task, dataset: ModuleType, held_out: Split, examples: int):
+        """Takes the task, the held-out split of its data set and how much of it."""
+        self._examples = min(examples, held_out.examples)
+        self._dataset = dataset
         self._arrays = jax.device_put(held_out.arrays)
         evaluate, batch = task.evaluate, dataset.batch
 
@@ -54,7 +55,7 @@ class Evaluator:
             return {}
         found = [
             self._evaluate(state, self._arrays, positions)
-            for positions in _chunks(self._held_out.examples)
+            for positions in _chunks(self._examples)
         ]
         return {
             name: np.concatenate([metrics[name] for metrics in found])
@@ -86,8 +87,10 @@ class Evaluator:
         """
         count = len(generated)
         real = self.real(2 * count)
-        again = real[count:] if self._as_drawn is None else self._as_drawn(jnp.asarray(real[count:]))
-        return pictures.score(generated, real[:count], np.asarray(again))
+        again = real[count:]
+        if self._as_drawn is not None:
+            again = np.asarray(self._as_drawn(jnp.asarray(again)))
+        return pictures.score(generated, real[:count], again)
 
     def real(self, count: int) -> np.ndarray:
         """Held-out pictures, uint8 [count, height, width, channels]."""

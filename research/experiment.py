@@ -37,6 +37,8 @@ class Experiment:
     """steps between checkpoints and sample pictures; the last step always has one"""
     log_every: int = 20
     """steps between records in metrics.jsonl"""
+    validation_examples: int = 1_000
+    """held-out examples of each validation, at every checkpoint; all where fewer"""
     score_pictures: int = 5_000
     """pictures drawn for the final metrics; 0 leaves them out"""
 

@@ -37,13 +37,15 @@ class Checkpoints:
         if step not in self._manager.all_steps():
             self._manager.save(step, args=ocp.args.StandardSave(state))
 
-    def restore(self, step: int, like: Any) -> Any:
+    def restore(self, step: int, like: Any = None) -> Any:
         """The state of a step as numpy arrays.
 
         Args:
           step: one of `steps()`.
-          like: a tree of arrays or shapes, as it was saved.
+          like: a tree of arrays or shapes, as it was saved; None gives nested dicts.
         """
+        if like is None:
+            return self._manager.restore(step, args=ocp.args.StandardRestore())
         abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
         return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
 

@@ -83,6 +83,11 @@ def initial_state(job: Job) -> Any:
     return jax.jit(job.task.init)(key, _example_batch(job))
 
 
+def state_like(job: Job) -> Any:
+    """Shapes and dtypes of the state, without making one."""
+    return jax.eval_shape(job.task.init, jax.random.key(0), _example_batch(job))
+
+
 def step_function(job: Job) -> Callable[[Any, Any], tuple[Any, Any]]:
     """`step(state, arrays)` → state, metrics, for one device under the axis.
 
@@ -172,13 +177,13 @@ class _Run:
         return metrics
 
     def _log(self, values: dict[str, float], progress: RunProgress) -> None:
-        now, rate = time.perf_counter(), 0.0
+        now = time.perf_counter()
         if self._window is not None:
             first, began = self._window
             self.windows.append((now - began) / (self.step - first))
-            rate = 1 / self.windows[-1]
         self._window = (self.step, now)
         self.record.metrics(self.step, self.seconds, values)
+        rate = 1 / self.windows[-1] if self.windows else None
         progress.update(self.step, rate, values)
 
     def _save(self, progress: RunProgress) -> bool:
@@ -212,9 +217,7 @@ def _resume(job: Job, checkpoints: Checkpoints) -> tuple[Any, int]:
     if not steps:
         state = initial_state(job)
         return jax.tree.map(np.asarray, state), 0
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    like = jax.eval_shape(job.task.init, key, _example_batch(job))
-    return checkpoints.restore(steps[-1], like), steps[-1]
+    return checkpoints.restore(steps[-1], state_like(job)), steps[-1]
 
 
 def _example_batch(job: Job) -> Any:

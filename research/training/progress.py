@@ -48,8 +48,8 @@ class RunProgress:
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()
 
-    def update(self, step: int, rate: float, values: dict[str, float]) -> None:
-        """Shows the step, steps a second and the losses."""
+    def update(self, step: int, rate: float | None, values: dict[str, float]) -> None:
+        """Shows the step, steps a second (None: not known yet) and the losses."""
         shown = "  ".join(
             f"{name.replace('_loss', '')} {value:.3f}"
             for name, value in values.items()

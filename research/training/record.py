@@ -7,7 +7,6 @@ samples/        pictures of fixed noise, 5×5
 summary.json    final metrics with floors and intervals, times, verdict
 """
 
-import dataclasses
 import fcntl
 import json
 import os
@@ -19,9 +18,15 @@ from PIL import Image
 from tensorboardX import SummaryWriter
 
 from research.errors import UserError
+from research.settings import differences
 
 # A change of these leaves every step of a run as it is.
-FREE_FIELDS = ("checkpoint_every", "log_every", "score_pictures")
+FREE_FIELDS = (
+    "checkpoint_every",
+    "log_every",
+    "score_pictures",
+    "validation_examples",
+)
 
 
 class Record:
@@ -90,19 +95,6 @@ class Record:
         self._lock.close()
 
 
-def to_dict(config: Any) -> Any:
-    """A configuration as JSON can hold it; a part also says its class."""
-    if dataclasses.is_dataclass(config) and not isinstance(config, type):
-        fields = {
-            field.name: to_dict(getattr(config, field.name))
-            for field in dataclasses.fields(config)
-        }
-        return {"part": f"{type(config).__module__}:{type(config).__name__}"} | fields
-    if isinstance(config, dict):
-        return {name: to_dict(value) for name, value in config.items()}
-    return str(config) if isinstance(config, Path) else config
-
-
 def refuse_other_settings(workdir: Path, old: dict, new: dict) -> None:
     """Raises UserError where two runs differ in a setting that matters."""
     changes = [
@@ -117,19 +109,6 @@ def refuse_other_settings(workdir: Path, old: dict, new: dict) -> None:
             f"{workdir} holds a run of other settings ({'; '.join(changes)}): give the "
             f"same settings to continue it, or another --workdir"
         )
-
-
-def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
-    """Leaves of two nested dicts that differ: dotted name → (old, new)."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        # Through JSON, so that a tuple equals the list it was read back as.
-        same = json.dumps(old) == json.dumps(new)
-        return {} if same else {name: (old, new)}
-    found: dict[str, tuple[Any, Any]] = {}
-    for key in old | new:
-        path = f"{name}.{key}" if name else key
-        found |= differences(old.get(key), new.get(key), path)
-    return found
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:

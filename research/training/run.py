@@ -1,15 +1,18 @@
 """One run from its settings to its summary."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from research.errors import UserError
 from research.evaluation import Evaluator, held_out_measures
 from research.experiment import Experiment
+from research.settings import from_dict, to_dict
 from research.training import loop
 from research.training.checkpoints import Checkpoints
-from research.training.record import Record, read_json, to_dict
+from research.training.record import Record, read_json
 from research.training.stamp import stamp
 from research.training.stop import StopRequest
 
@@ -52,7 +55,7 @@ def run(
         if summary.exists() and checkpoints.steps()[-1:] == [experiment.steps]:
             print(f"{name}: {workdir} is trained to step {experiment.steps} already")
             return read_json(summary)
-        evaluator = Evaluator(job.task, job.dataset, job.held_out)
+        evaluator = evaluator_of(job)
         outcome = loop.train(job, record, checkpoints, evaluator, stop)
         found = summarize(job, outcome, evaluator)
         if outcome.verdict in ("done", "nan"):
@@ -61,6 +64,71 @@ def run(
     finally:
         checkpoints.close()
         record.close()
+
+
+class Trained(NamedTuple):
+    """A run read back from its workdir."""
+
+    job: loop.Job
+    step: int
+    state: Any  # numpy arrays, as a checkpoint holds them
+
+
+def read(workdir: Path, step: int | None = None) -> Trained:
+    """The settings and a checkpointed state of a run.
+
+    Args:
+      workdir: of the run.
+      step: one of its checkpoints; None: the newest.
+
+    Raises:
+      UserError: no run there, or no such checkpoint.
+    """
+    about = read_json(workdir / "config.json")
+    job = loop.prepare(about["experiment"], from_dict(about["config"]))
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    try:
+        kept = checkpoints.steps()
+        if not kept or (step or kept[-1]) not in kept:
+            names = ", ".join(map(str, kept)) or "none yet"
+            raise UserError(
+                f"{workdir} has no checkpoint {step or ''} (kept: {names}): train it, "
+                f"or name one that is kept"
+            )
+        step = step or kept[-1]
+        return Trained(job, step, checkpoints.restore(step, loop.state_like(job)))
+    finally:
+        checkpoints.close()
+
+
+def kept_states(workdir: Path) -> Iterator[tuple[int, Any]]:
+    """Each committed checkpoint, ascending: step and state, as it lies on the disk."""
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    try:
+        for step in checkpoints.steps():
+            yield step, checkpoints.restore(step)
+    finally:
+        checkpoints.close()
+
+
+def member_folders(workdir: Path) -> list[Path]:
+    """The folder itself if it holds a run, else its folders that do.
+
+    Raises:
+      UserError: neither.
+    """
+    if (workdir / "config.json").exists():
+        return [workdir]
+    found = sorted(config.parent for config in workdir.glob("*/config.json"))
+    if not found:
+        raise UserError(f"{workdir} holds no run: it has no config.json")
+    return found
+
+
+def evaluator_of(job: loop.Job) -> Evaluator:
+    """The compiled measurements of a job."""
+    examples = job.experiment.validation_examples
+    return Evaluator(job.task, job.dataset, job.held_out, examples)
 
 
 def summarize(

@@ -1,0 +1,35 @@
+"""evaluate WORKDIR: metrics of a checkpoint, with floors and 95 % intervals."""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> int:
+    """`evaluate WORKDIR [--step N] [--json]`."""
+    parser = argparse.ArgumentParser(prog="launch/run evaluate")
+    parser.add_argument("workdir", type=Path)
+    parser.add_argument("--step", type=int, help="a kept checkpoint; else the newest")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args(arguments)
+
+    from research.training import run
+
+    trained = run.read(options.workdir, options.step)
+    found = run.measure(trained.job, trained.state, run.evaluator_of(trained.job))
+    if options.json:
+        print(json.dumps({"step": trained.step} | found))
+        return 0
+    print(f"{trained.job.name} at step {trained.step}")
+    for name, measured in found["metrics"].items():
+        print(f"  {name:20} {_told(measured)}")
+    return 0
+
+
+def _told(measured: dict) -> str:
+    text = f"{measured['value']:.4g}"
+    if measured["low"] is not None:
+        text += f"  [{measured['low']:.4g}, {measured['high']:.4g}]"
+    if measured["floor"] is not None:
+        text += f"  floor {measured['floor']:.4g}"
+    return f"{text}  {measured['unit']}, n = {measured['samples']}"

@@ -1,0 +1,27 @@
+"""report WORKDIR…: one HTML page over one run, several, or a comparison."""
+
+import argparse
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> int:
+    """`report WORKDIR [WORKDIR …] [--out FOLDER]`."""
+    parser = argparse.ArgumentParser(prog="launch/run report")
+    parser.add_argument("workdirs", type=Path, nargs="+", metavar="WORKDIR")
+    parser.add_argument("--out", type=Path, help="folder; default: the first WORKDIR")
+    options = parser.parse_args(arguments)
+
+    from research.reports.page import write_report
+
+    from research.errors import UserError
+    from research.training.run import member_folders
+
+    first, *more = options.workdirs
+    for workdir in options.workdirs:
+        if not workdir.is_dir():
+            raise UserError(f"{workdir} is no folder: name the workdir of a run")
+    if more and options.out is None:
+        raise UserError("several runs: say with --out FOLDER where the page goes")
+    members = [run for workdir in options.workdirs for run in member_folders(workdir)]
+    print(write_report(options.out or first, members))
+    return 0
