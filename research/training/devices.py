@@ -21,13 +21,12 @@ from research.training.axes import BATCH
 STEPS_IN_FLIGHT = 2
 
 
-def share(batch_size: int) -> int:
+def share(batch_size: int, devices: int) -> int:
     """Examples of a batch for each device.
 
     Raises:
       UserError: the batch does not divide over the devices.
     """
-    devices = jax.device_count()
     if batch_size % devices:
         below = batch_size // devices * devices
         near = f"{below} or {below + devices}" if below else str(devices)

@@ -63,7 +63,7 @@ def prepare(name: str, experiment: Experiment) -> Job:
         if getattr(experiment, field) < 1:
             value, flag = getattr(experiment, field), field.replace("_", "-")
             raise UserError(f"--{flag} is {value}: give 1 or more")
-    devices.share(experiment.batch_size)
+    devices.share(experiment.batch_size, jax.device_count())
     task = experiment.task.build(
         experiment.model, experiment.optimizer, experiment.steps
     )
@@ -88,13 +88,14 @@ def state_like(job: Job) -> Any:
     return jax.eval_shape(job.task.init, jax.random.key(0), _example_batch(job))
 
 
-def step_function(job: Job) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """`step(state, arrays)` → state, metrics, for one device under the axis.
+def step_function(job: Job, ranks: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """`step(state, arrays)` → state, metrics, for one of `ranks` devices.
 
-    The batch is made inside: step and rank say which examples it holds.
+    It runs under the axis `BATCH`. The batch is made inside: step and rank say which
+    examples it holds.
     """
     experiment = job.experiment
-    local = devices.share(experiment.batch_size)
+    local = devices.share(experiment.batch_size, ranks)
 
     def step(state, arrays):
         first = state.step * experiment.batch_size + jax.lax.axis_index(BATCH) * local
@@ -139,7 +140,7 @@ class _Run:
         self._before = before
         self._began = time.perf_counter()
         self._window: tuple[int, float] | None = None  # step and time it began
-        self._compiled = devices.parallel(step_function(job))
+        self._compiled = devices.parallel(step_function(job, jax.device_count()))
         self._state = devices.replicate(state)
         self._arrays = devices.replicate(job.train.arrays)
         self._in_flight: deque[Any] = deque()
@@ -222,6 +223,6 @@ def _resume(job: Job, checkpoints: Checkpoints) -> tuple[Any, int]:
 
 def _example_batch(job: Job) -> Any:
     """The first batch of one device, for its shapes."""
-    local = devices.share(job.experiment.batch_size)
+    local = devices.share(job.experiment.batch_size, jax.device_count())
     positions = jnp.arange(local, dtype=jnp.uint32)
     return job.dataset.batch(job.train.arrays, job.experiment.seed, positions)

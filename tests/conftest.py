@@ -1,0 +1,13 @@
+"""Settings that JAX must see before it is imported, and what all tests share."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# Four CPU devices, so that data parallelism is tested on any machine; several of them
+# starve XLA's thread pool unless it has threads to spare (four for each device).
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
+os.environ.setdefault("NPROC", "16")
+CACHE = Path(tempfile.gettempdir()) / "gan-lstm-lab-tests" / "xla"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
