@@ -57,9 +57,7 @@ def batch(
       image uint8 [batch, 28, 28, 3] and label int32 [batch], 0 to 999.
     """
     number = len(arrays["label"])
-    index = [
-        shuffled(seed, positions, number, stream=1 + channel) for channel in range(3)
-    ]
+    index = [shuffled(seed, positions, number, stream) for stream in (1, 2, 3)]
     image = jnp.concatenate([arrays["image"][rows] for rows in index], axis=-1)
     hundreds, tens, ones = (arrays["label"][rows] for rows in index)
     return {"image": image, "label": 100 * hundreds + 10 * tens + ones}

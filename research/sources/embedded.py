@@ -74,7 +74,7 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
     except (OSError, EOFError, ValueError) as error:
         raise UserError(_damaged(file)) from error
     images = np.ascontiguousarray(table[:, :-1])
-    if hashlib.sha256(images).hexdigest() != PIXELS:
+    if hashlib.sha256(images.data).hexdigest() != PIXELS:
         raise UserError(_damaged(file))
     return images.reshape(-1, 28, 28), table[:, -1]
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import numpy as np
-
 from research.errors import UserError
 from research.sources import decoded, silence
-from research.sources.decoded import DamagedError
+from research.sources.decoded import DamagedError, first_line
 from research.sources.folder import data_folder, locked
-from research.sources.split import Split, fingerprint
+from research.sources.split import Split
 
 _log = logging.getLogger(__name__)
 
@@ -48,10 +46,9 @@ def load(source: Source, split: str, data_dir: str | Path | None = None) -> Spli
         if not _place(source, folder).exists():
             _prepare(source, folder)
         try:
-            arrays = _read(source, folder, split)
+            return _read(source, folder, split)
         except DamagedError as damage:
-            arrays = _mended(source, folder, split, damage)
-    return Split(arrays, len(arrays["label"]), fingerprint(arrays))
+            return _mended(source, folder, split, damage)
 
 
 def _place(source: Source, folder: Path) -> Path:
@@ -60,7 +57,11 @@ def _place(source: Source, folder: Path) -> Path:
 
 def _prepare(source: Source, folder: Path) -> None:
     """Writes the records, unless another process does so while this one waits."""
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download import DownloadConfig
+    from tensorflow_datasets.core.download.download_manager import (
+        NonMatchingChecksumError,
+    )
+    from tensorflow_datasets.core.download.util import DownloadError
 
     with locked(folder, source.name):
         if _place(source, folder).exists():
@@ -70,43 +71,40 @@ def _prepare(source: Source, folder: Path) -> None:
         builder = source.builder()(data_dir=folder, file_format="array_record")
         # A folder for each name: mnist and fashion_mnist call their files the same.
         manual = folder / "downloads" / "manual" / source.name
+        config = DownloadConfig(manual_dir=manual)
+        failures = (OSError, RuntimeError, DownloadError, NonMatchingChecksumError)
         try:
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(manual_dir=manual)
-            )
-        except (OSError, tfds.download.NonMatchingChecksumError) as error:
+            builder.download_and_prepare(download_config=config)
+        except failures as error:
             raise UserError(
-                f"cannot prepare {source.name} in {str(folder)!r}: {_line(error)}"
+                f"cannot prepare {source.name} in {str(folder)!r}: {first_line(error)}"
             ) from error
 
 
-def _read(source: Source, folder: Path, split: str) -> dict[str, np.ndarray]:
-    """The arrays of a prepared split; DamagedError if they cannot be had."""
+def _read(source: Source, folder: Path, split: str) -> Split:
+    """A prepared split; DamagedError if it cannot be had."""
     place = _place(source, folder)
     try:
         builder = source.builder()(data_dir=folder)
         formats = {form.value for form in builder.info.available_file_formats()}
     except Exception as error:  # protobuf's, tfds' and others: broken JSON, no splits
         raise DamagedError(
-            f"{str(place)!r} cannot be opened: {_line(error)}"
+            f"{str(place)!r} cannot be opened: {first_line(error)}"
         ) from error
-    if formats and "array_record" not in formats:
+    if split not in builder.info.splits:
+        raise DamagedError(f"{str(place)!r}: no split {split!r} in a dataset_info.json")
+    if "array_record" not in formats:
         raise UserError(
             f"{str(place)!r} holds {', '.join(sorted(formats))} files, and reading "
             "them needs TensorFlow; name another folder with --data-dir"
         )
-    if split not in builder.info.splits:
-        raise DamagedError(f"{str(place)!r} names no split {split!r}")
-    arrays = decoded.read(builder, split)
-    known = source.fingerprints.get(split)
-    if known is not None and fingerprint(arrays) != known:
+    found = decoded.read(builder, split)
+    if source.fingerprints.get(split, found.fingerprint) != found.fingerprint:
         raise DamagedError(f"{str(place)!r} holds other data in its split {split!r}")
-    return arrays
+    return found
 
 
-def _mended(
-    source: Source, folder: Path, split: str, damage: DamagedError
-) -> dict[str, np.ndarray]:
+def _mended(source: Source, folder: Path, split: str, damage: DamagedError) -> Split:
     """Makes a damaged data set again from its package; refuses one that has none."""
     place = _place(source, folder)
     if source.ships_in is None:
@@ -129,8 +127,3 @@ def _mended(
         return _read(source, folder, split)
     except DamagedError as error:
         raise UserError(f"{source.name} was made again, but {error}") from error
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's message, or its name if it has none."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -21,5 +21,5 @@ def fingerprint(arrays: Mapping[str, np.ndarray], *also: object) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(repr((name, array.dtype.str, array.shape)).encode())
-        digest.update(array)
+        digest.update(array.data)
     return digest.hexdigest()

@@ -1,0 +1,53 @@
+"""What holds for every data set found in the folder, a fork's too, with no network."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from research import parts
+from research.errors import UserError
+
+NAMES = parts.names("research.data")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An empty data folder; what asks for the network finds a closed door."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        yield tmp_path_factory.mktemp("data")
+
+
+def attempt(part, split, folder):
+    """The split or None, the line it was refused with, and the seconds it took."""
+    start = time.perf_counter()
+    try:
+        return part.load(split, folder), "", time.perf_counter() - start
+    except UserError as error:
+        return None, str(error), time.perf_counter() - start
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_it_loads_or_says_at_once_what_ships_instead(name, split, folder):
+    part = parts.find("research.data", name)
+    found, refusal, seconds = attempt(part, split, folder)
+    if found is None:
+        assert name not in ("digits", "stacked_digits"), refusal
+        assert seconds < 10
+        assert "digits or stacked_digits, which need no network" in refusal
+        assert "\n" not in refusal
+        return
+    positions = jnp.arange(found.examples - 8, found.examples + 8, dtype=jnp.uint32)
+    drawn = jax.jit(part.batch)(found.arrays, jnp.uint32(1), positions)
+    assert drawn["image"].shape == (16, *part.IMAGE_SHAPE)
+    assert drawn["image"].dtype == jnp.uint8
+    assert drawn["label"].shape == (16,)
+    assert drawn["label"].dtype == jnp.int32
+    assert 0 <= drawn["label"].min() <= drawn["label"].max() < part.LABELS
+    other = jax.jit(part.batch)(found.arrays, jnp.uint32(2), positions)
+    assert not np.array_equal(drawn["image"], other["image"])
