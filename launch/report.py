@@ -11,9 +11,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="folder; default: the first WORKDIR")
     options = parser.parse_args(arguments)
 
-    from research.reports.page import write_report
-
     from research.errors import UserError
+    from research.reports.page import write_report
     from research.training.run import member_folders
 
     first, *more = options.workdirs

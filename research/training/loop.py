@@ -222,7 +222,9 @@ def _resume(job: Job, checkpoints: Checkpoints) -> tuple[Any, int]:
 
 
 def _example_batch(job: Job) -> Any:
-    """The first batch of one device, for its shapes."""
+    """A batch of zeros of one device's shapes."""
     local = devices.share(job.experiment.batch_size, jax.device_count())
-    positions = jnp.arange(local, dtype=jnp.uint32)
-    return job.dataset.batch(job.train.arrays, job.experiment.seed, positions)
+    shapes = jax.eval_shape(
+        job.dataset.batch, job.train.arrays, 0, jnp.arange(local, dtype=jnp.uint32)
+    )
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

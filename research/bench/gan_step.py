@@ -1,0 +1,119 @@
+"""The article's GAN, one update of each net, beside the same networks in PyTorch.
+
+Both compute the same: the article's pair with its non-saturating losses, from pictures
+on the device to the updated weights of both, Adam included. `fresh` takes new noise
+for D's update, as the article does; `shared` uses G's pass for both updates.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from kernels.measure import interleaved
+
+from research.experiment import Data, Experiment
+from research.models import seed_pair
+from research.optimizers import Optimizer
+from research.tasks.gan import Gan
+from research.training import devices, loop
+
+BATCH_SIZE = 64
+LEARNING_RATE, BETA1 = 2e-4, 0.5
+RUNS = 12
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    """Milliseconds a step at batch 64, full width, ours and PyTorch's in turn."""
+    for noise in ("shared", "fresh"):
+        yield from interleaved(
+            {"ours": our_step(noise), "torch": torch_step(noise)},
+            bench="gan",
+            case=f"seed_pair batch {BATCH_SIZE} {noise} noise",
+            what="step",
+            runs=RUNS,
+        )
+
+
+def our_step(noise: Any) -> Callable[[], None]:
+    """One call is one step of the project's own compiled training step."""
+    experiment = Experiment(
+        steps=1,
+        batch_size=BATCH_SIZE,
+        data=Data("stacked_digits"),
+        model=seed_pair.Model(),
+        task=Gan(noise=noise),
+        optimizer=Optimizer(learning_rate=LEARNING_RATE, beta1=BETA1),
+    )
+    job = loop.prepare("bench", experiment)
+    step = devices.parallel(loop.step_function(job, jax.device_count()))
+    arrays = devices.replicate(job.train.arrays)
+    held = [devices.replicate(jax.tree.map(np.asarray, loop.initial_state(job)))]
+
+    def call() -> None:
+        held[0], metrics = step(held[0], arrays)
+        jax.block_until_ready(metrics)
+
+    return call
+
+
+def torch_step(noise: str) -> Callable[[], None]:
+    """The same step as a PyTorch user writes it."""
+    import torch
+    from torch import nn
+    from torch.nn.functional import softplus
+
+    settings = seed_pair.Model()
+    width, slope = settings.width, settings.slope
+    up: dict[str, Any] = {"kernel_size": 5, "padding": 2, "bias": False}
+    generator = nn.Sequential(
+        nn.Linear(settings.latent, 49 * 4 * width, bias=False),
+        nn.ReLU(),
+        nn.Unflatten(1, (4 * width, 7, 7)),
+        nn.ConvTranspose2d(4 * width, 2 * width, stride=1, **up),
+        nn.BatchNorm2d(2 * width),
+        nn.ReLU(),
+        nn.ConvTranspose2d(2 * width, width, stride=2, output_padding=1, **up),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.ConvTranspose2d(width, 3, stride=2, output_padding=1, **up),
+        nn.BatchNorm2d(3),
+        nn.Tanh(),
+    )
+    discriminator = nn.Sequential(
+        nn.Conv2d(3, width, 5, 2, 2),
+        nn.LeakyReLU(slope),
+        nn.Conv2d(width, 2 * width, 5, 2, 2),
+        nn.LeakyReLU(slope),
+        nn.Flatten(),
+        nn.Linear(49 * 2 * width, 1),
+    )
+    rates: dict[str, Any] = {"lr": LEARNING_RATE, "betas": (BETA1, 0.999)}
+    update_g = torch.optim.Adam(generator.parameters(), **rates)
+    update_d = torch.optim.Adam(discriminator.parameters(), **rates)
+    real = torch.rand(BATCH_SIZE, 3, 28, 28) * 2 - 1
+
+    def draw():
+        return generator(torch.randn(BATCH_SIZE, settings.latent))
+
+    def train_discriminator(fake):
+        update_d.zero_grad()
+        losses = softplus(-discriminator(real)), softplus(discriminator(fake.detach()))
+        (losses[0].mean() + losses[1].mean()).backward()
+        update_d.step()
+
+    def train_generator(fake):
+        update_g.zero_grad()
+        softplus(-discriminator(fake)).mean().backward()
+        update_g.step()
+
+    def call() -> None:
+        fake = draw()
+        if noise == "shared":
+            train_discriminator(fake)
+            train_generator(fake)
+        else:
+            train_generator(fake)
+            train_discriminator(draw())
+
+    return call
