@@ -1,9 +1,11 @@
 """train NAME: trains, or goes on where a checkpoint left off, and measures."""
 
+import shlex
 import sys
 from pathlib import Path
 
-from launch._settings import choose, take_option
+from launch._settings import Chosen, choose, claim, take_option
+from research import parts
 from research.errors import UserError
 
 EXIT_CODES = {"done": 0, "nan": 3, "preempted": 85, "interrupted": 130}
@@ -11,45 +13,55 @@ EXIT_CODES = {"done": 0, "nan": 3, "preempted": 85, "interrupted": 130}
 
 def main(arguments: list[str]) -> int:
     """`train NAME [--workdir FOLDER] [--budget …] [settings]`; its exit code."""
-    workdir, arguments = take_option(arguments, "--workdir")
-    if not arguments or arguments[0].startswith("-"):
+    workdir, rest = take_option(arguments, "--workdir")
+    if not rest or rest[0].startswith("-"):
         raise UserError("which experiment? `launch/run list` names them")
-    chosen = choose(arguments[0], arguments[1:], ("--workdir FOLDER",))
+    chosen = choose(rest[0], rest[1:], ("--workdir FOLDER",))
     folder = Path(workdir or Path("runs") / chosen.name)
     verdict = train(chosen, folder)
     if verdict in ("interrupted", "preempted"):
-        again = " ".join(["launch/run train", *sys.argv[2:]])
+        again = shlex.join(["launch/run", "train", *arguments])
         print(f"{verdict}, saved; go on with: {again}")
     return EXIT_CODES[verdict]
 
 
-def train(chosen, folder: Path) -> str:
-    """Runs one experiment, or each member of a comparison, and reports."""
-
+def train(chosen: Chosen, folder: Path) -> str:
+    """Trains one run, or each of a comparison, and writes the report; the verdict."""
     from research.experiment import members
     from research.training.run import run
     from research.training.stop import listening
 
-    runs = members(chosen.settings) or {chosen.name: chosen.settings}
-    single = len(runs) == 1
-    folders = [folder if single else folder / name for name in runs]
+    several = members(chosen.settings)
+    runs = several or {chosen.name: chosen.settings}
     with listening() as stop:
-        for (name, experiment), place in zip(runs.items(), folders, strict=True):
-            found = run(name, chosen.claim, experiment, place, stop)
+        for name, experiment in runs.items():
+            if stop.reason is not None:
+                return stop.reason
+            place = folder / name if several else folder
+            found = run(name, claim_of(name, chosen), experiment, place, stop)
+            if found["verdict"] == "nan":
+                tell_of_nan(found, place)
             if found["verdict"] != "done":
-                return _explain(found, place)
+                return found["verdict"]
     from research.reports.page import write_report
 
-    page = write_report(folder, None if single else folders)
+    page = write_report(folder, [folder / name for name in several or ()] or None)
     print(f"report: {page}")
     return "done"
 
 
-def _explain(found: dict, place: Path) -> str:
-    if found["verdict"] == "nan":
-        print(
-            f"train: a loss or a weight of {found['experiment']} is not finite; the "
-            f"last good state, step {found['steps']}, is kept in {place}",
-            file=sys.stderr,
-        )
-    return found["verdict"]
+def claim_of(name: str, chosen: Chosen) -> str:
+    """The claim of a comparison's member is that of its own experiment."""
+    if name in parts.names("experiments"):
+        return claim(parts.find("experiments", name))
+    return chosen.claim
+
+
+def tell_of_nan(found: dict, place: Path) -> None:
+    """Says what stopped a run that diverged, and what is left of it."""
+    print(
+        f"train: a loss or a weight of {found['experiment']} is not finite; the last "
+        f"good state, of step {found['steps']}, is in {place}: lower "
+        f"--optimizer.learning-rate or set --optimizer.clip-norm",
+        file=sys.stderr,
+    )

@@ -57,6 +57,8 @@ def run(
             return read_json(summary)
         evaluator = evaluator_of(job)
         outcome = loop.train(job, record, checkpoints, evaluator, stop)
+        if outcome.verdict == "done":
+            print(f"{name}: {outcome.step} steps in {outcome.seconds:.0f} s, measuring")
         found = summarize(job, outcome, evaluator)
         if outcome.verdict in ("done", "nan"):
             record.summary(found)
