@@ -55,7 +55,8 @@ def suggestion(wrong: str, known: list[str]) -> str:
 
 
 def _module(package: str, path: str) -> ModuleType:
-    dotted = path if "." in path else f"{package}.{path}"
+    outside = "." in path and path[0] != "."  # Python takes a leading dot for relative
+    dotted = path if outside else f"{package}.{path}"
     family = package.rpartition(".")[2]
     try:
         return importlib.import_module(dotted)
