@@ -66,8 +66,9 @@ def write_wheel(folder, name, version, files=(), requires=(), extras=()):
     lines += [f"Provides-Extra: {extra}" for extra in extras]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     wheel = "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any"
-    entries = dict.fromkeys(files, "")
-    entries |= {f"{info}/METADATA": "\n".join(lines) + "\n", f"{info}/WHEEL": wheel}
+    # Files are written in this order: METADATA alone makes a package look installed.
+    entries = {f"{info}/METADATA": "\n".join(lines) + "\n", f"{info}/WHEEL": wheel}
+    entries |= dict.fromkeys(files, "")
     entries[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in entries)
     path = Path(folder) / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
@@ -128,7 +129,11 @@ class Repository:
 
     def run(self, *arguments, **options):
         with self.start(*arguments, **options) as process:
-            out, err = process.communicate(timeout=60)
+            try:
+                out, err = process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def told(self, *arguments, **options):
