@@ -37,7 +37,7 @@ class SweptBack(NamedTuple):
     """What a backward sweep leaves."""
 
     dz: jax.Array  # [time, batch, 4·hidden], of x's dtype, zero past a row's end
-    dh: jax.Array | None  # [time, batch, projected], of h; with a projection only
+    dh: jax.Array | None  # [time, batch, projected], the same; with a projection only
     initial: LstmState  # cotangents, both wide
 
 

@@ -296,7 +296,10 @@ def _outputs_backward(plan: Plan, saved, cotangents):
 
 def _swept_forward(plan: Plan, operands: Operands, masks: Masks):
     swept = _swept(plan, operands, masks)
-    return swept, (operands, masks, swept)
+    # jax 0.10.2 mixes up residuals that are the rule's own arguments when a second
+    # derivative goes through a scan: the barrier makes new values of them. It costs
+    # nothing in first order, where this rule is not run.
+    return swept, lax.optimization_barrier((operands, masks, swept))
 
 
 def _swept_backward(plan: Plan, saved, cotangents: Swept):

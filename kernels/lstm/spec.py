@@ -23,7 +23,7 @@ import numpy as np
 POLICIES = ("recompute", "store", "checkpoint")
 
 
-class UnsupportedCase(ValueError):
+class UnsupportedCase(ValueError):  # noqa: N818 (a case, not a fault)
     """A backend cannot do this case; the message says why and what can."""
 
 

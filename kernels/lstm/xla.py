@@ -93,8 +93,9 @@ def backward(
         carried = LstmState(
             steps.where(valid, before, after.h), steps.where(valid, dc, after.c)
         )
-        kept_dh = None if core.projection is None else dh.astype(dtype)
-        return carried, (dz.astype(dtype), kept_dh)
+        if core.projection is None:
+            return carried, (dz.astype(dtype), None)
+        return carried, (dz.astype(dtype), steps.where(valid, dh, 0).astype(dtype))
 
     start = LstmState(*(a.astype(precise) for a in dlast))
     inputs = (gates, cells, dy, valid, core.masks.resets)
