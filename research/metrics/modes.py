@@ -100,7 +100,7 @@ def measure(
         rng.multinomial(len(labels), counts / len(labels), size=REPLICATES)
     )
     ranges = {"captured": (1, modes), "well_covered": (0, modes), "kl": (0, np.inf)}
-    units = {"captured": f"of {modes}", "well_covered": f"of {modes}", "kl": "nats"}
+    units = {"captured": f"of {modes:,}", "well_covered": f"of {modes:,}", "kl": "nats"}
 
     def measured(name: str) -> Measured:
         number = float(getattr(value, name))
