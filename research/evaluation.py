@@ -108,16 +108,13 @@ def held_out_measures(
 
     Args:
       found: what `Evaluator.held_out` gave, losses in nats a target.
-      likelihood: the loss is that of the whole picture, so it is told in bits a pixel.
+      likelihood: the loss is that of the whole picture: it is told in bits a pixel,
+        and how often the likeliest pixel was right means little beside it.
     """
-    measures = {}
-    for name, values in found.items():
-        if name == "loss" and likelihood:
-            measures["bits_per_pixel"] = bits.measure(values, 1, "bits a pixel")
-        else:
-            unit = "nats" if name == "loss" else "share"
-            measures[name] = _mean(values, unit)
-    return measures
+    if likelihood and found:
+        return {"bits_per_pixel": bits.measure(found["loss"], 1, "bits a pixel")}
+    units = {"loss": "nats"}
+    return {n: _mean(values, units.get(n, "share")) for n, values in found.items()}
 
 
 def _mean(values: np.ndarray, unit: str) -> Measured:
