@@ -50,16 +50,15 @@ def shuffled(
     epoch, place = positions // examples, positions % examples
     key = _hash(jnp.asarray(seed, jnp.uint32) + _GOLDEN)
     key = _hash(_hash(key ^ jnp.uint32(stream)) ^ epoch)
-    round_keys = [_hash(key + _GOLDEN * jnp.uint32(r)) for r in range(1, ROUNDS + 1)]
 
-    def again(value: jax.Array) -> jax.Array:
-        return jnp.where(
-            value < examples, value, _permuted(value, round_keys, examples)
-        )
+    def walk(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        value, inside = state
+        value = jnp.where(inside, value, _permuted(value, key, examples))
+        return value, value < examples
 
-    first = _permuted(place, round_keys, examples)
-    inside = jax.lax.while_loop(lambda v: jnp.any(v >= examples), again, first)
-    return inside.astype(jnp.int32)
+    start = place, jnp.zeros_like(place, bool)
+    value, _ = jax.lax.while_loop(lambda state: ~jnp.all(state[1]), walk, start)
+    return value.astype(jnp.int32)
 
 
 def batch(
@@ -79,18 +78,20 @@ def batch(
     return {name: array[index] for name, array in arrays.items()}
 
 
-def _permuted(
-    value: jax.Array, round_keys: list[jax.Array], examples: int
-) -> jax.Array:
+def _permuted(value: jax.Array, key: jax.Array, examples: int) -> jax.Array:
     """One walk through the network, on [0, rows · columns)."""
     columns = math.isqrt(examples - 1) + 1
     rows = -(-examples // columns)
-    row, column = value // columns, value % columns
-    for number, key in enumerate(round_keys):
-        if number % 2 == 0:
-            row = (row + _hash(column + key) % rows) % rows
-        else:
-            column = (column + _hash(row + key) % columns) % columns
+
+    # A loop, not ROUNDS copies of it: that compiles several times faster.
+    def two_rounds(_: int, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        row, column, key = state
+        row = (row + _hash(column + _hash(key)) % rows) % rows
+        column = (column + _hash(row + _hash(key + _GOLDEN)) % columns) % columns
+        return row, column, key + _GOLDEN + _GOLDEN
+
+    state = value // columns, value % columns, key + _GOLDEN
+    row, column, _ = jax.lax.fori_loop(0, ROUNDS // 2, two_rounds, state)
     return row * columns + column
 
 

@@ -64,10 +64,10 @@ def test_each_epoch_visits_every_example_once(examples):
     )
 
 
-@pytest.mark.parametrize("examples", [1, 2, 5, 4000, 60_000])
+@pytest.mark.parametrize("examples", [1, 2, 5, 4000, 60_000, 2**31 - 1])
 @pytest.mark.parametrize("seed", [0, 17, MASK])
 def test_the_values_are_those_of_integers_without_a_word_size(examples, seed):
-    positions = [0, 1, examples - 1, examples, 3 * examples + 1, 2**31 + 5, MASK]
+    positions = [0, 1, examples - 1, examples, 2 * examples + 1, 2**31 + 5, MASK]
     got = draw(np.uint32(seed), jnp.array(positions, jnp.uint32), examples, 2)
     assert got.dtype == jnp.int32
     assert got.tolist() == [by_hand(seed, p, examples, 2) for p in positions]
@@ -102,8 +102,14 @@ from research.sources.order import shuffled
 assert jax.local_device_count() == 4
 positions = jnp.arange(3936, 4064, dtype=jnp.uint32)
 draw = lambda p: shuffled(9, p, 4000)
+whole = jax.jit(draw)(positions)
 ranks = jax.pmap(draw)(positions.reshape(4, 32))
-np.testing.assert_array_equal(np.asarray(ranks).ravel(), jax.jit(draw)(positions))
+np.testing.assert_array_equal(np.asarray(ranks).ravel(), whole)
+automatic = (jax.sharding.AxisType.Auto,)
+mesh = jax.make_mesh((4,), ("batch",), axis_types=automatic)
+spec = jax.sharding.PartitionSpec("batch")
+shards = jax.shard_map(draw, mesh=mesh, in_specs=spec, out_specs=spec)
+np.testing.assert_array_equal(jax.jit(shards)(positions), whole)
 """
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
