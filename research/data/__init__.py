@@ -9,5 +9,7 @@ A file here has
       calls. `arrays` are the split's, on the device; positions, uint32 [batch], count
       examples since the start of training.
 
-What they share lives in `research.sources`.
+Another set that tensorflow-datasets knows is a copy of `mnist` with its name; one that
+ships in a package is like `digits`; one that is put together from others is like
+`stacked_digits`. What they share lives in `research.sources`.
 """
