@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -72,9 +71,7 @@ def test_plain_tfds_reads_what_was_prepared(prepared):
 def test_a_second_load_reads_the_kept_file_and_gives_the_same(folder):
     first = load(DIGITS, "train", folder)
     before = kept(folder, "train").stat()
-    start = time.perf_counter()
     second = load(DIGITS, "train", folder)
-    assert time.perf_counter() - start < 0.3
     assert kept(folder, "train").stat().st_mtime_ns == before.st_mtime_ns
     assert first.fingerprint == second.fingerprint
     for name, array in first.arrays.items():
