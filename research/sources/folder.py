@@ -29,7 +29,7 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
             if not part.is_dir():
                 raise UserError(
                     f"data_dir {str(folder)!r} cannot be used: {str(part)!r} is a "
-                    "file; name a folder with --data-dir or TFDS_DATA_DIR"
+                    "file; name a folder with --data.folder or TFDS_DATA_DIR"
                 )
             break
     return folder
@@ -51,7 +51,7 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"cannot prepare {name} in {str(folder)!r}: {error.strerror}; name a "
-            "folder that can be written with --data-dir or TFDS_DATA_DIR"
+            "folder that can be written with --data.folder or TFDS_DATA_DIR"
         ) from error
     with file:
         yield

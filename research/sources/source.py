@@ -96,7 +96,7 @@ def _read(source: Source, folder: Path, split: str) -> Split:
     if "array_record" not in formats:
         raise UserError(
             f"{str(place)!r} holds {', '.join(sorted(formats))} files, and reading "
-            "them needs TensorFlow; name another folder with --data-dir"
+            "them needs TensorFlow; name another folder with --data.folder"
         )
     found = decoded.read(builder, split)
     if source.fingerprints.get(split, found.fingerprint) != found.fingerprint:
