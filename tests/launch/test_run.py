@@ -101,6 +101,7 @@ class Repository:
     def __init__(self, root: Path, base: Path):
         self.root = root
         self.venv = root / ".venv"
+        self.started: list[subprocess.Popen] = []
         self.environment = {
             "HOME": str(base),
             "PATH": str(base / "bin"),
@@ -117,7 +118,7 @@ class Repository:
 
     def start(self, *arguments, command=None, cwd=None, **environment):
         wanted = self.environment | environment
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(command or self.root / "launch" / "run"), *arguments],
             cwd=cwd or self.root.parent,
             env={key: value for key, value in wanted.items() if value is not None},
@@ -126,15 +127,11 @@ class Repository:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *arguments, **options):
-        with self.start(*arguments, **options) as process:
-            try:
-                out, err = process.communicate(timeout=60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+        return finish(self.start(*arguments, **options))
 
     def told(self, *arguments, **options):
         result = self.run(*arguments, **options)
@@ -185,9 +182,21 @@ def base(tmp_path_factory):
 
 @pytest.fixture
 def repository(base, tmp_path):
+    # A background job starts with Ctrl-C ignored, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     root = tmp_path / "a clone"
     shutil.copytree(base / "made", root, symlinks=True)
-    return Repository(root, base)
+    repository = Repository(root, base)
+    yield repository
+    signal.signal(signal.SIGINT, before)
+    for process in repository.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def finish(process, seconds=60):
+    out, err = process.communicate(timeout=seconds)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def wait_for(path: Path):
@@ -238,12 +247,11 @@ def test_arguments_pass_exactly_from_any_directory_and_through_a_link(
 
 def test_exit_code_and_process_are_those_of_the_verb(repository):
     assert repository.run("exit", "85").returncode == 85
-    with repository.start("wait") as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["pid"] == process.pid
-        process.stdout.readline()
-        process.terminate()
-        assert process.wait(10) == 85
+    process = repository.start("wait")
+    assert json.loads(process.stdout.readline())["pid"] == process.pid
+    process.stdout.readline()
+    process.terminate()
+    assert finish(process).returncode == 85
 
 
 def test_extras_are_added_when_first_asked_for_and_kept(repository):
@@ -310,9 +318,10 @@ def test_a_package_that_was_written_half_is_not_taken_for_installed(repository):
     project = repository.root / "pyproject.toml"
     project.write_text(PYPROJECT.replace('"plain"', '"plain", "big"'))
     package = next(repository.venv.glob("lib/python*/site-packages")) / "big"
-    with repository.start("list") as process:
-        wait_for(package)
-        os.killpg(process.pid, signal.SIGKILL)
+    process = repository.start("list")
+    wait_for(package)
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process)
     assert len(list(package.iterdir())) < MANY  # else killed too late
     again = repository.run("list")
     assert "cut short" in again.stderr
@@ -325,12 +334,12 @@ def test_stopped_before_a_file_was_touched_leaves_the_environment_good(
     repository, sent, code
 ):
     (repository.root / "hold").touch()
-    with repository.start("test") as process:
-        wait_for(repository.root / "building")
-        os.killpg(process.pid, signal.Signals[sent])
-        _, err = process.communicate(timeout=20)
-    assert process.returncode == code
-    assert err.endswith("stopped while installing; the next call takes it up\n")
+    process = repository.start("test")
+    wait_for(repository.root / "building")
+    os.killpg(process.pid, signal.Signals[sent])
+    stopped = finish(process, seconds=20)
+    assert stopped.returncode == code
+    assert stopped.stderr.endswith("while installing; the next call takes it up\n")
     # No pip runs now: it would wait for the file `hold`.
     assert repository.run("list").stderr == ""
     (repository.root / "hold").unlink()
@@ -355,11 +364,11 @@ def test_two_at_once_install_once(repository, tmp_path, without):
     both.append(repository.start("test", PATH=path))
     waiting = both[1].stderr.readline()
     (repository.root / "hold").unlink()
-    results = [process.communicate(timeout=60) for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    results = [finish(process) for process in both]
+    assert [result.returncode for result in results] == [0, 0]
     assert waiting.endswith("waiting for another launch/run that installs into .venv\n")
-    assert results[0][1].count("installing for") == 1
-    assert results[1][1] == ""
+    assert results[0].stderr.count("installing for") == 1
+    assert results[1].stderr == ""
 
 
 @pytest.mark.skipif(not shutil.which("uv"), reason="uv is not installed")
