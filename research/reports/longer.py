@@ -27,7 +27,8 @@ def longer(run: Run, epoch: int | None) -> str:
 def _way_to_go(run: Run, epoch: int | None) -> str:
     pace = run.summary.get("step_seconds")
     batch = run.config.get("batch_size")
-    if not (epoch and pace and batch and run.steps):
+    # The article's epochs are a yardstick for what draws pictures only.
+    if not (epoch and pace and batch and run.steps) or run.pictures is None:
         return ""
     seen = run.steps * batch
     text = f"{seen:,} pictures seen, {brief(seen / epoch)} epochs"

@@ -90,7 +90,9 @@ def render(template: str, page: Page) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"data_uri": _data_uri, "config": _config, "origin": _origin}
-    return environment.get_template(template).render(page._asdict())
+    floors = any(cell.floor for row in page.rows for cell in row.cells)
+    found = environment.get_template(template)
+    return found.render(page._asdict(), floors=floors)
 
 
 def _real(runs: list[Run]) -> tuple[RealData | None, str]:

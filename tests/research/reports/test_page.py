@@ -131,6 +131,7 @@ def test_one_run_and_a_run_without_pictures_have_a_page_too(comparison):
     (alone / "summary.json").unlink()
     text = write_report(alone).read_text()
     assert "<img" not in text
+    assert "real data" not in text
     assert "steady_gan stands at step 1,700" in text
 
 
