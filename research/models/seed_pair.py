@@ -25,7 +25,9 @@ class Model:
     """Settings of the pair."""
 
     width: int = 64
-    """channels of the last hidden layer; the others are 2 and 4 times as wide"""
+    """channels of G's last hidden layer; the others are 2 and 4 times as wide"""
+    discriminator_width: int | None = None
+    """channels of D's first layer, the second is twice as wide; None: as G's last"""
     channels: int = 3
     """colours of a picture"""
     latent: int = 100
@@ -52,7 +54,8 @@ class Model:
         )
 
     def discriminator(self) -> nn.Module:
-        return Discriminator(self.width, self.slope, kernel_init(self.kernel_std))
+        width = self.discriminator_width or self.width
+        return Discriminator(width, self.slope, kernel_init(self.kernel_std))
 
 
 def kernel_init(std: float | None) -> Callable:

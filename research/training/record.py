@@ -1,6 +1,6 @@
 """What a run leaves in its workdir, and who may write there.
 
-config.json     settings and stamp: `experiment`, `claim`, `family`, `config`, `stamp`
+config.json     `experiment`, `claim`, `family`, `config`, `data` (fingerprints), `stamp`
 metrics.jsonl   one JSON object a log step, `step` and `seconds` first
 tensorboard/    the same as events
 samples/        pictures of fixed noise, 5×5
@@ -97,13 +97,14 @@ class Record:
 
 def refuse_other_settings(workdir: Path, old: dict, new: dict) -> None:
     """Raises UserError where two runs differ in a setting that matters."""
+    found = differences(old["config"], new["config"])
+    for name in ("experiment", "data"):
+        found |= differences(old[name], new[name], name)
     changes = [
         f"{name} {before!r} → {after!r}"
-        for name, (before, after) in differences(old["config"], new["config"]).items()
+        for name, (before, after) in found.items()
         if name not in FREE_FIELDS
     ]
-    if old["experiment"] != new["experiment"]:
-        changes.insert(0, f"experiment {old['experiment']} → {new['experiment']}")
     if changes:
         raise UserError(
             f"{workdir} holds a run of other settings ({'; '.join(changes)}): give the "

@@ -46,6 +46,7 @@ def run(
         "claim": claim,
         "family": experiment.model.family,
         "config": to_dict(experiment),
+        "data": {"train": job.train.fingerprint, "held_out": job.held_out.fingerprint},
         "stamp": stamp(),
     }
     record = Record(workdir, about)
