@@ -57,11 +57,11 @@ def suggestion(wrong: str, known: list[str]) -> str:
 def _module(package: str, path: str) -> ModuleType:
     outside = "." in path and path[0] != "."  # Python takes a leading dot for relative
     dotted = path if outside else f"{package}.{path}"
-    family = package.rpartition(".")[2]
     try:
         return importlib.import_module(dotted)
     except ModuleNotFoundError as error:
         # An import that fails inside the part is the part's own error.
         if error.name is None or not (dotted + ".").startswith(error.name + "."):
             raise
-    raise UserError(f"no {family} part {path!r}{suggestion(path, names(package))}")
+    folder = package.replace(".", "/")
+    raise UserError(f"{folder} has no {path!r}{suggestion(path, names(package))}")

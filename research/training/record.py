@@ -1,6 +1,6 @@
 """What a run leaves in its workdir, and who may write there.
 
-config.json     `experiment`, `claim`, `family`, `config`, `data` (fingerprints), `stamp`
+config.json     `experiment`, `claim`, `family`, `config`, `stamp`; hashes of the `data`
 metrics.jsonl   one JSON object a log step, `step` and `seconds` first
 tensorboard/    the same as events
 samples/        pictures of fixed noise, 5×5

@@ -64,7 +64,7 @@ def test_an_unknown_part_is_refused_with_the_nearest():
     with pytest.raises(UserError) as refusal:
         parts.find("research.losses", "relativstic")
     text = str(refusal.value)
-    assert text.startswith("no losses part 'relativstic'; did you mean 'relativistic'?")
+    assert text.startswith("research/losses has no 'relativstic'; did you mean 'relativistic'?")
     assert "non_saturating" in text
     assert "\n" not in text
 
@@ -78,7 +78,7 @@ def test_where_nothing_is_near_no_name_is_guessed():
 
 @pytest.mark.parametrize("name", ["nowhere.loss", "{fork}.cubick", "", "a b", "..up"])
 def test_a_module_that_is_nowhere_is_refused(fork, name):
-    with pytest.raises(UserError, match="no losses part"):
+    with pytest.raises(UserError, match="research/losses has no"):
         parts.find("research.losses", name.format(fork=fork))
 
 
