@@ -37,7 +37,9 @@ class Gan:
     def build(self, model: Any, optimizer: Optimizer, steps: int) -> Task:
         """The task for a model part with `generator()` and `discriminator()`."""
         refuse_wrong(self)
-        rate = self.discriminator_learning_rate or optimizer.learning_rate
+        rate = self.discriminator_learning_rate
+        if rate is None:
+            rate = optimizer.learning_rate
         slower = dataclasses.replace(optimizer, learning_rate=rate)
         game = Game(
             self,
@@ -254,4 +256,4 @@ def _update(
     updates, optimizer_state = optimizer.update(gradient, net.optimizer, net.params)
     params = optax.apply_updates(net.params, updates)
     net = net._replace(params=params, optimizer=optimizer_state)
-    return net, optax.global_norm(gradient)
+    return net, optax.tree.norm(gradient)

@@ -105,7 +105,7 @@ class Learner:
         metrics = {
             "loss": value,
             "accuracy": jnp.mean(correct(logits, targets)),
-            "gradient_norm": optax.global_norm(gradient),
+            "gradient_norm": optax.tree.norm(gradient),
         }
         return SupervisedState(state.step + 1, params, stats, optimizer), metrics
 
