@@ -23,7 +23,7 @@ class StopRequest:
         del frame
         if self.reason and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.reason = NAMES[signal.Signals(number)]
+        self.reason = self.reason or NAMES[signal.Signals(number)]
 
 
 @contextmanager
