@@ -4,6 +4,8 @@ A verdict is made by comparing a run's numbers with the same numbers of real pic
 its floors, and never by a run's name.
 """
 
+import numpy as np
+
 from research.metrics.measured import Measured
 from research.reports.numbers import listing, number
 from research.reports.runs import Run
@@ -14,6 +16,9 @@ from research.reports.runs import Run
 # about a single picture by the second.
 FEW_MODES = 1 / 20
 NARROW = 1 / 4
+# A picture whose pixels scatter by less than this share of their range shows nothing:
+# stacked digits scatter by 0.31. So a young generator is not said to have collapsed.
+FLAT = 0.05
 
 
 def collapsed(run: Run) -> bool | None:
@@ -26,8 +31,17 @@ def collapsed(run: Run) -> bool | None:
     return few or (pairs is not None and pairs < NARROW)
 
 
+def flat(run: Run) -> bool:
+    """Whether a run's pictures show nothing at all."""
+    if run.pictures is None:
+        return False
+    return float(np.mean(np.std(run.pictures / 255, axis=(1, 2, 3)))) < FLAT
+
+
 def verdict(run: Run) -> str:
     """A few words for the caption of a run's pictures; empty where nothing is known."""
+    if flat(run):
+        return "flat: nothing can be seen"
     modes = run.metrics.get("modes_captured")
     if collapsed(run) is None or modes is None:
         return ""
@@ -40,7 +54,7 @@ def headline(runs: list[Run]) -> str:
     fallen = [run for run in runs if collapsed(run)]
     standing = [run for run in runs if collapsed(run) is False]
     standing.sort(key=lambda run: -_modes(run))
-    first = next(iter(fallen + standing), None)
+    first = next((run for run in fallen + standing if not flat(run)), None)
     told = [
         listing([f"{run.name} {_told(run, unit=run is first)}" for run in group])
         for group in (fallen, standing)
@@ -93,6 +107,8 @@ def _modes(run: Run) -> float:
 
 def _told(run: Run, unit: bool) -> str:
     """What follows a run's name; the unit is told once in a headline."""
+    if flat(run):
+        return "drew nothing that can be seen"
     verb = "collapsed" if collapsed(run) else "drew"
     modes = run.metrics.get("modes_captured")
     if modes is None:
@@ -109,4 +125,4 @@ def _without_pictures(runs: list[Run]) -> str:
         return listing([f"{run.name}: {run.steps:,} steps" for run in runs])
     top = max(named, key=lambda run: run.metrics["accuracy"].value)
     share = 100 * top.metrics["accuracy"].value
-    return f"{top.name} is right on {share:.1f} % of the held-out targets"
+    return f"{top.name} is right on {share:.1f} % of the held-out targets"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from research.reports.coverage import collapsed
+from research.reports.coverage import collapsed, flat
 from research.reports.numbers import brief, number, roughly, times
 from research.reports.runs import Run
 
@@ -21,7 +21,7 @@ def longer(run: Run, epoch: int | None) -> str:
     """
     said = [_way_to_go(run, epoch), _trend(run) or _game(run)]
     text = " ".join(filter(None, said))
-    return f"{run.name}: {text}" if text else ""
+    return f"{run.name}: {text[0].lower()}{text[1:]}" if text else ""
 
 
 def _way_to_go(run: Run, epoch: int | None) -> str:
@@ -63,9 +63,9 @@ def _game(run: Run) -> str:
     if not accuracy:
         return ""
     end = float(np.mean(accuracy[-max(1, int(len(accuracy) * TAIL)) :]))
-    text = f"At the end its discriminator told {100 * end:.0f} % of the pairs apart"
+    text = f"At the end its discriminator told {100 * end:.0f} % of the pairs apart"
     if end < WON:
-        return f"{text} (a guess: 50 %), so the game was still open."
-    if collapsed(run):
+        return f"{text} (a guess: 50 %), so the game was still open."
+    if collapsed(run) and not flat(run):
         return f"{text}: it has won, and more steps alone would go on with a lost game."
     return f"{text}: the generator has much to learn yet."

@@ -62,10 +62,24 @@ def test_the_headline_names_whoever_collapsed():
     assert none == "c drew 930 of 1,000 classes and a drew 871"
 
 
+def test_a_generator_that_shows_nothing_yet_has_not_collapsed():
+    noise = np.random.default_rng(0).normal(127, 3, size=(25, 28, 28, 3))
+    grey = run("a", modes=1, pairs=0.002, pictures=noise.astype(np.uint8))
+    other = run("b", modes=2, pairs=0.01)
+    told = coverage.headline([grey, other])
+    assert told == (
+        "a drew nothing that can be seen and b collapsed to 2 of 1,000 classes"
+    )
+    assert coverage.verdict(grey) == "flat: nothing can be seen"
+    assert coverage.verdict(other) == "collapsed: 2 of 1,000 classes"
+    history = [{"step": 9, "discriminator_accuracy": 1.0}]
+    assert "has much to learn" in longer.longer(grey._replace(history=history), EPOCH)
+
+
 def test_the_headline_without_scored_pictures():
     accurate = run(metrics={"accuracy": Measured(0.9731)})
     told = coverage.headline([accurate])
-    assert told == "a is right on 97.3 % of the held-out targets"
+    assert told == "a is right on 97.3\u00a0% of the held-out targets"
     assert coverage.headline([run()]) == "a: 1,000 steps"
 
 
@@ -141,13 +155,13 @@ def test_the_trend_of_a_held_out_loss(last, words):
     [
         (1.0, 2, "it has won, and more steps alone"),
         (1.0, 900, "the generator has much to learn"),
-        (0.7, 2, "(a guess: 50 %), so the game was still open"),
+        (0.7, 2, "(a guess: 50\u00a0%), so the game was still open"),
     ],
 )
 def test_the_state_of_a_game(accuracy, modes, words):
     history = [{"step": i, "discriminator_accuracy": accuracy} for i in range(1, 30)]
     told = longer.longer(run(modes=modes, history=history), EPOCH)
-    assert f"told {100 * accuracy:.0f} % of the pairs apart" in told
+    assert f"told {100 * accuracy:.0f}\u00a0% of the pairs apart" in told
     assert words in told
 
 
