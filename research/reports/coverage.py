@@ -125,4 +125,4 @@ def _without_pictures(runs: list[Run]) -> str:
         return listing([f"{run.name}: {run.steps:,} steps" for run in runs])
     top = max(named, key=lambda run: run.metrics["accuracy"].value)
     share = 100 * top.metrics["accuracy"].value
-    return f"{top.name} is right on {share:.1f} % of the held-out targets"
+    return f"{top.name} is right on {share:.1f}\u00a0% of the held-out targets"
