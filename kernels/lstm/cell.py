@@ -78,5 +78,5 @@ def backward(
 def _squash(z: jax.Array) -> jax.Array:
     """σ on i, f and o, tanh on g, as one tanh: σ(z) = ½ + ½·tanh(½·z)."""
     hidden = z.shape[-1] // 4
-    scale = np.repeat(np.array([0.5, 0.5, 1.0, 0.5]), hidden).astype(z.dtype)
+    scale = jnp.asarray(np.repeat([0.5, 0.5, 1.0, 0.5], hidden), z.dtype)
     return (1 - scale) + scale * jnp.tanh(scale * z)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kernels.lstm import gradients, reference, xla
+from kernels.lstm import gradients, reference, steps, xla
 from kernels.lstm.backend import Backend, Swept
 from kernels.lstm.spec import (
     POLICIES,
@@ -97,6 +97,8 @@ def lstm(
     if not time_major:
         x = x.swapaxes(0, 1)
         resets = None if resets is None else resets.swapaxes(0, 1)
+    # Padding may hold anything, but 0·NaN would get through the weight gradients.
+    x = steps.where(steps.valid_steps(lengths, len(x)), x, 0)
     run = _in_blocks if plan.residuals == "checkpoint" else _run
     y, last = run(plan, Operands(x, weights, state, h_mask), Masks(lengths, resets))
     return y if time_major else y.swapaxes(0, 1), last
@@ -239,7 +241,7 @@ def _in_blocks(
 
     inputs = (blocked(operands.x), blocked(masks.resets), jnp.arange(blocks) * block)
     last, y = lax.scan(one, operands.state, inputs, reverse=plan.reverse)
-    return y.reshape(blocks * block, batch, -1)[:time], last
+    return y.reshape(blocks * block, batch, y.shape[-1])[:time], last
 
 
 def _sweep(plan: Plan, operands: Operands, masks: Masks, keep: str | None) -> Swept:
@@ -254,7 +256,7 @@ def _outputs(
     plan: Plan, operands: Operands, masks: Masks
 ) -> tuple[jax.Array, LstmState]:
     """y and the last state, and nothing kept."""
-    swept = _sweep(plan, operands, masks, None)
+    swept = _sweep(plan, operands, masks, keep=None)
     return swept.y, swept.last
 
 
@@ -285,7 +287,7 @@ def _gradients(
 
 
 def _outputs_forward(plan: Plan, operands: Operands, masks: Masks):
-    swept = _swept(plan, operands, masks)
+    swept: Swept = _swept(plan, operands, masks)
     return (swept.y, swept.last), (operands, masks, swept)
 
 
@@ -295,7 +297,7 @@ def _outputs_backward(plan: Plan, saved, cotangents):
 
 
 def _swept_forward(plan: Plan, operands: Operands, masks: Masks):
-    swept = _swept(plan, operands, masks)
+    swept: Swept = _swept(plan, operands, masks)
     # jax 0.10.2 mixes up residuals that are the rule's own arguments when a second
     # derivative goes through a scan: the barrier makes new values of them. It costs
     # nothing in first order, where this rule is not run.

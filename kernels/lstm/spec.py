@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 POLICIES = ("recompute", "store", "checkpoint")
 
@@ -163,7 +164,7 @@ def _check_lengths(lengths: jax.Array, batch: int, time: int) -> None:
             f"lengths is {lengths.dtype}{list(lengths.shape)}, but must be whole "
             f"numbers of shape ({batch},): one length per row"
         )
-    if isinstance(lengths, jax.core.Tracer | jax.ShapeDtypeStruct):
+    if isinstance(lengths, Tracer | jax.ShapeDtypeStruct):
         return  # values are unknown inside jit, where the mask clips them instead
     values = np.asarray(lengths)
     if values.size and not (values.min() >= 0 and values.max() <= time):

@@ -115,7 +115,7 @@ def test_vmap_is_a_loop(case, axes):
 
 
 def test_the_second_derivative_avoids_the_slow_convolution():
-    """No weight gradient ("f" where the batch lies) that slides over a dilated input."""
+    """No weight gradient ("f" where the batch lies) slides over a dilated input."""
     x, kernel = arrays(Case("up", "conv_transpose", 2, 7, 8, 4, 5, 2, ("test",)))
 
     def slow_ones(op):

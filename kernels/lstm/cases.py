@@ -1,0 +1,47 @@
+"""Named shapes, shared by the tests and the bench of every backend."""
+
+from typing import NamedTuple
+
+
+class Shape(NamedTuple):
+    """One call of `lstm`. Its arrays are made by whoever uses it."""
+
+    name: str
+    time: int
+    batch: int
+    features: int
+    hidden: int
+    projected: int = 0  # columns of the projection; 0 is none
+    peephole: bool = False
+    lengths: bool = False
+    resets: bool = False
+    h_mask: bool = False
+    reverse: bool = False
+    tags: tuple[str, ...] = ("test",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+CASES = (
+    Shape("smallest", 1, 1, 1, 1),
+    Shape("one_row", 5, 1, 3, 2),
+    Shape("odd", 7, 3, 5, 3),
+    Shape("beyond_a_lane", 3, 2, 4, 129),
+    Shape("reversed", 6, 3, 2, 4, reverse=True),
+    Shape("ragged", 7, 4, 3, 5, lengths=True),
+    Shape("peepholes", 5, 3, 3, 4, peephole=True),
+    Shape("projected", 5, 3, 3, 6, projected=4),
+    Shape("everything", 9, 4, 3, 6, 4, True, True, True, True, False),
+    Shape("everything_reversed", 9, 4, 3, 6, 4, True, True, True, True, True),
+    # The shapes that CPU speed is judged by.
+    Shape("words", 100, 64, 256, 256, tags=("bench",)),
+    Shape("words_wide", 35, 20, 650, 650, tags=("bench",)),
+    Shape("pixels", 784, 32, 8, 128, tags=("bench",)),
+    Shape("one_stream", 128, 1, 512, 512, tags=("bench",)),
+    Shape("picture_rows", 28, 128, 84, 256, tags=("bench",)),
+)
+
+
+def tagged(tag: str) -> tuple[Shape, ...]:
+    return tuple(case for case in CASES if tag in case.tags)

@@ -1,0 +1,132 @@
+"""Every backend, residual policy and dtype against the oracle."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels.lstm import cell
+from kernels.lstm.cases import Shape, tagged
+from kernels.lstm.op import BACKENDS
+from kernels.lstm.spec import POLICIES
+
+CASES = tagged("test")
+EVERYTHING = next(case for case in CASES if case.name == "everything")
+FEW = ("smallest", "odd", "everything", "everything_reversed")
+WHOLE = {("reference", "store"), ("xla", "store"), ("xla", "recompute")}
+WAYS = [
+    pytest.param(backend, policy, case, id=f"{backend}-{policy}-{case}")
+    for backend, policy, case in itertools.product(BACKENDS, POLICIES, CASES)
+    if case.name in FEW or (backend, policy) in WHOLE
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_oracle_gradient_is_the_slope_of_its_own_forward(case, oracle):
+    p = oracle.problem(case)
+    gradient = oracle.gradient(p, p.cotangents)
+    random = np.random.default_rng(3)
+    along = jax.tree.map(lambda a: random.normal(size=a.shape), p.arrays)
+
+    def value(step: float) -> float:
+        moved = jax.tree.map(lambda a, d: a + step * d, p.arrays, along)
+        outputs = oracle.forward(p._replace(arrays=moved))
+        return sum(np.vdot(a, b) for a, b in zip(outputs, p.cotangents, strict=True))
+
+    slope = (value(1e-6) - value(-1e-6)) / 2e-6
+    pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(along), strict=True)
+    want = sum(np.vdot(a, b) for a, b in pairs)
+    assert abs(slope - want) < 1e-8 * (1 + abs(want))
+
+
+@pytest.mark.parametrize(("backend", "policy", "case"), WAYS)
+def test_float64_is_the_oracle(backend, policy, case, oracle):
+    p = oracle.problem(case)
+    with jax.enable_x64(True):
+        arrays, cotangents = oracle.on_device(p, "float64")
+        run = oracle.compiled(p, backend=backend, residuals=policy)
+        outputs, gradient = run(arrays, cotangents)
+        oracle.near(outputs, oracle.forward(p), 1e-13)
+        oracle.near(gradient, oracle.gradient(p, p.cotangents), 1e-11, 1e-11)
+        for kept in ("y", "h", "c"):  # one cotangent at a time
+            one = jax.tree.map(jnp.zeros_like, cotangents)
+            one = one._replace(**{kept: getattr(cotangents, kept)})
+            exact = jax.tree.map(np.asarray, one)
+            got = run(arrays, one)[1]
+            oracle.near(got, oracle.gradient(p, exact), 1e-11, 1e-11)
+
+
+# Largest error of y and c, then relative L2 error of each gradient: three to four
+# times what float32 sums of rounded products leave (batch 1-8, time to 1024).
+GATES = {
+    "float32": (2e-6, 2e-6, 5e-6),
+    "bfloat16": (8e-3, 8e-3, 2e-2),
+    "float16": (1e-3, 1e-3, 3e-3),
+}
+
+
+@pytest.mark.parametrize("dtype", GATES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_narrow_dtypes_keep_wide_sums(backend, dtype, oracle):
+    p = oracle.problem(EVERYTHING, dtype, scale=0.4)
+    arrays, cotangents = oracle.on_device(p, dtype)
+    assert arrays.state.c.dtype == jnp.float32
+    run = oracle.compiled(p, backend=backend, residuals="recompute")
+    outputs, gradient = run(arrays, cotangents)
+    assert outputs.y.dtype == outputs.h.dtype == jnp.dtype(dtype)
+    assert outputs.c.dtype == jnp.float32
+    far_y, far_c, far_gradient = GATES[dtype]
+    want = oracle.forward(p)
+    oracle.near(outputs._replace(c=0.0), want._replace(c=0.0), far_y)
+    oracle.near(outputs.c, want.c, far_c)
+    oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=far_gradient)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_bfloat16_weight_gradients_do_not_worsen_with_time(policy, oracle):
+    p = oracle.problem(Shape("long", 1024, 2, 8, 16), "bfloat16", scale=0.25)
+    arrays, cotangents = oracle.on_device(p, "bfloat16")
+    gradient = oracle.compiled(p, residuals=policy)(arrays, cotangents)[1]
+    want = oracle.gradient(p, p.cotangents)
+    oracle.near(gradient.weights.wh, want.weights.wh, relative=1e-2)
+
+
+@pytest.mark.parametrize("gate", range(4), ids=["i", "f", "g", "o"])
+def test_a_wrong_sign_of_any_gate_is_caught(gate, oracle, monkeypatch):
+    right = cell.backward
+
+    def planted(gates, c, d_output, dc, peephole):
+        dz, dc = right(gates, c, d_output, dc, peephole)
+        parts = jnp.split(dz, 4, axis=-1)
+        parts[gate] = -parts[gate]
+        return jnp.concatenate(parts, axis=-1), dc
+
+    monkeypatch.setattr(cell, "backward", planted)
+    with pytest.raises(AssertionError, match=r"weights\.wh"):
+        compare_in_float32(oracle, "xla")
+
+
+@pytest.mark.parametrize("swap", [(0, 1), (1, 3), (0, 3)], ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_another_gate_order_is_caught(backend, swap, oracle, monkeypatch):
+    right = cell.activate
+
+    def planted(z, c, peephole):
+        parts = jnp.split(z, 4, axis=-1)
+        parts[swap[0]], parts[swap[1]] = parts[swap[1]], parts[swap[0]]
+        return right(jnp.concatenate(parts, axis=-1), c, peephole)
+
+    monkeypatch.setattr(cell, "activate", planted)
+    with pytest.raises(AssertionError, match=r"\.y"):
+        compare_in_float32(oracle, backend)
+
+
+def compare_in_float32(oracle, backend):
+    p = oracle.problem(CASES[2], "float32")
+    arrays, cotangents = oracle.on_device(p, "float32")
+    outputs, gradient = oracle.compiled(p, backend=backend)(arrays, cotangents)
+    oracle.near(outputs, oracle.forward(p), 2e-6)
+    wh = oracle.gradient(p, p.cotangents).weights.wh
+    oracle.near({"weights.wh": gradient.weights.wh}, {"weights.wh": wh}, 2e-6)
