@@ -63,9 +63,8 @@ def _game(run: Run) -> str:
     if not accuracy:
         return ""
     end = float(np.mean(accuracy[-max(1, int(len(accuracy) * TAIL)) :]))
-    text = (
-        f"At the end its discriminator told {100 * end:.0f}\u00a0% of the pairs apart"
-    )
+    share = f"{100 * end:.0f}\u00a0%"
+    text = f"At the end its discriminator told {share} of the pairs apart"
     if end < WON:
         return f"{text} (a guess: 50\u00a0%), so the game was still open."
     if collapsed(run) and not flat(run):
