@@ -1,3 +1,4 @@
+# pyright: reportMissingImports=false
 """The article's GAN, one update of each net, beside the same networks in PyTorch.
 
 Both compute the same: the article's pair with its non-saturating losses, from pictures
