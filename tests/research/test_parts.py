@@ -64,7 +64,9 @@ def test_an_unknown_part_is_refused_with_the_nearest():
     with pytest.raises(UserError) as refusal:
         parts.find("research.losses", "relativstic")
     text = str(refusal.value)
-    assert text.startswith("research/losses has no 'relativstic'; did you mean 'relativistic'?")
+    assert text.startswith(
+        "research/losses has no 'relativstic'; did you mean 'relativistic'?"
+    )
     assert "non_saturating" in text
     assert "\n" not in text
 
