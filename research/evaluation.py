@@ -29,10 +29,18 @@ class Drawn(NamedTuple):
 class Evaluator:
     """Compiled functions that measure states of one task."""
 
-    def __init__(self, task: Task, dataset: ModuleType, held_out: Split, examples: int):
-        """Takes the task, the held-out split of its data set and how much of it."""
+    def __init__(
+        self,
+        task: Task,
+        dataset: ModuleType,
+        train: Split,
+        held_out: Split,
+        examples: int,
+    ):
+        """Takes the task, its data set and splits, and how many to validate on."""
         self._examples = min(examples, held_out.examples)
         self._dataset = dataset
+        self._train = train
         self._arrays = jax.device_put(held_out.arrays)
         evaluate, batch = task.evaluate, dataset.batch
 
@@ -82,20 +90,22 @@ class Evaluator:
     def scored(self, generated: np.ndarray) -> dict[str, Measured]:
         """Final numbers of generated pictures against held-out real ones.
 
-        The floor is what a perfect model of its own kind would score: other held-out
-        pictures, thresholded if the task's are.
+        The floor is what a perfect copy of the training data would score: as many real
+        training pictures, thresholded if the task's are. Held-out ones would not do:
+        they are the reference's own digits, and score better than any model could.
         """
         count = len(generated)
-        real = self.real(2 * count)
-        again = real[count:]
+        real = self._real(self._arrays, count)
+        again = self._real(self._train.arrays, count)
         if self._as_drawn is not None:
             again = np.asarray(self._as_drawn(jnp.asarray(again)))
-        return pictures.score(generated, real[:count], again)
+        return pictures.score(generated, real, again)
 
-    def real(self, count: int) -> np.ndarray:
-        """Held-out pictures, uint8 [count, height, width, channels]."""
+    def _real(self, arrays: Any, count: int) -> np.ndarray:
+        """Real pictures of a split, uint8 [count, height, width, channels]."""
+        arrays = jax.device_put(arrays)
         chunks = [
-            self._dataset.batch(self._arrays, HELD_OUT_SEED, positions)["image"]
+            self._dataset.batch(arrays, HELD_OUT_SEED, positions)["image"]
             for positions in _chunks(count)
         ]
         return np.concatenate([np.asarray(chunk) for chunk in chunks])

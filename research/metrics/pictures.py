@@ -21,8 +21,8 @@ def score(
     Args:
       generated: uint8 [pictures, 28, 28, channels], the model's.
       reference: uint8 [reference pictures, 28, 28, channels], real and held out.
-      again: uint8 [pictures, 28, 28, channels], another independent draw of real
-        pictures, as many as were generated: it gives every floor.
+      again: uint8 [pictures, 28, 28, channels], other real pictures, as many as were
+        generated: they give every floor.
       seed: of the bootstrap and of the pairs.
 
     Returns:

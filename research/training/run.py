@@ -131,7 +131,7 @@ def member_folders(workdir: Path) -> list[Path]:
 def evaluator_of(job: loop.Job) -> Evaluator:
     """The compiled measurements of a job."""
     examples = job.experiment.validation_examples
-    return Evaluator(job.task, job.dataset, job.held_out, examples)
+    return Evaluator(job.task, job.dataset, job.train, job.held_out, examples)
 
 
 def summarize(
