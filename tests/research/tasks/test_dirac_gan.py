@@ -1,0 +1,96 @@
+"""The Dirac-GAN (Mescheder 2018, section 2) with the project's losses and penalties.
+
+One real picture, x = 0; G draws θ whatever the noise, D(x) = ψ·x. Near (0, 0) the game
+is linear: the trace of its Jacobian says whether it is damped, the determinant how
+strongly the two pull at each other. Known in closed form: det = f′(0)², which is 1/4
+for the logistic losses, and a trace of −γ for each penalty.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from research import parts
+
+PICTURES = 3
+LOSSES = ["non_saturating", "relativistic"]
+
+
+def field(loss, weights):
+    """Both players' steepest descent: (θ, ψ) → (−∂L_G/∂θ, −∂L_D/∂ψ)."""
+    loss = parts.find("research.losses", loss)
+    penalties = {
+        name: parts.find("research.penalties", name).penalty for name in weights
+    }
+    real = jnp.zeros((PICTURES, 1, 1, 1))
+
+    def logits(psi, images):
+        return psi * images[:, 0, 0, 0]
+
+    def generator(theta, psi):
+        fake = jnp.full_like(real, 1.0) * theta
+        return loss.generator(logits(psi, real), logits(psi, fake))
+
+    def discriminator(theta, psi):
+        fake = jnp.full_like(real, 1.0) * theta
+        value = loss.discriminator(logits(psi, real), logits(psi, fake))
+        for name, weight in weights.items():
+            value += weight * penalties[name](lambda x: logits(psi, x), real, fake)
+        return value
+
+    def descent(point):
+        toward_theta = jax.grad(generator, 0)(*point)
+        toward_psi = jax.grad(discriminator, 1)(*point)
+        return -jnp.stack([toward_theta, toward_psi])
+
+    return descent
+
+
+CASES = [
+    ({}, 0.0),
+    ({"r1": 0.5}, -0.5),
+    ({"r1": 1.0}, -1.0),
+    ({"r1": 2.0}, -2.0),
+    ({"r2": 1.0}, -1.0),
+    ({"r1": 0.5, "r2": 0.5}, -1.0),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("weights", "trace"), CASES)
+def test_trace_and_determinant_of_the_game(loss, weights, trace):
+    jacobian = np.float64(jax.jacobian(field(loss, weights))(jnp.zeros(2)))
+    np.testing.assert_allclose(np.trace(jacobian), trace, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(jacobian), 0.25, atol=1e-5)
+
+
+def test_eigenvalues_that_mescheder_gives():
+    """λ = −γ/2 ± √(γ²/4 − f′(0)²): pure circling without R1, damped with it."""
+    for weights, want in [
+        ({}, [0.5j, -0.5j]),
+        ({"r1": 0.5}, [-0.25 + 0.4330127j, -0.25 - 0.4330127j]),
+        ({"r1": 2.0}, [-0.1339746, -1.8660254]),
+    ]:
+        jacobian = np.float64(
+            jax.jacobian(field("non_saturating", weights))(jnp.zeros(2))
+        )
+        found = sorted(np.linalg.eigvals(jacobian), key=lambda v: (-v.imag, -v.real))
+        np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_r1_brings_the_game_to_rest_and_without_it_none_comes(loss):
+    """2,000 simultaneous steps of 0.1 from (1, 1)."""
+
+    def distance(weights):
+        descent = field(loss, weights)
+        end = jax.jit(
+            lambda start: jax.lax.fori_loop(
+                0, 2_000, lambda _, point: point + 0.1 * descent(point), start
+            )
+        )(jnp.ones(2))
+        return float(jnp.abs(end).max())
+
+    assert distance({"r1": 0.5}) < 1e-9
+    assert distance({}) > 0.1
