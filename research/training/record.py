@@ -44,14 +44,18 @@ class Record:
             a run of other settings.
         """
         self.workdir = workdir
-        self._lock = _lock(workdir)
-        config = workdir / "config.json"
-        if config.exists():
-            refuse_other_settings(workdir, read_json(config), about)
-        else:
-            write_json(config, about)
         self._events: SummaryWriter | None = None
         self._lines: IO[str] | None = None
+        self._lock = _lock(workdir)
+        try:
+            config = workdir / "config.json"
+            if config.exists():
+                refuse_other_settings(workdir, read_json(config), about)
+            else:
+                write_json(config, about)
+        except BaseException:
+            self._lock.close()
+            raise
 
     def rewind(self, step: int) -> float:
         """Drops what was recorded after `step`; returns the seconds trained by then."""
