@@ -1,0 +1,73 @@
+"""What the loop refuses before it starts, and how it shares a batch."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from research import parts
+from research.errors import UserError
+from research.training import devices, loop
+from research.training.run import quartiles
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return parts.find("experiments", "seed_lstm").experiment("minutes")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("steps", 0), ("batch_size", 0), ("checkpoint_every", -1), ("log_every", 0)],
+)
+def test_counts_below_one_are_refused(experiment, field, value):
+    wrong = dataclasses.replace(experiment, **{field: value})
+    flag = f"--{field.replace('_', '-')} is {value}: give 1 or more"
+    with pytest.raises(UserError, match=flag):
+        loop.prepare("seed_lstm", wrong)
+
+
+@pytest.mark.parametrize(
+    ("batch", "advice"), [(30, "28 or 32"), (3, "take 4"), (101, "100 or 104")]
+)
+def test_a_batch_that_does_not_divide_is_refused(batch, advice):
+    with pytest.raises(UserError) as refusal:
+        devices.share(batch, 4)
+    text = str(refusal.value)
+    assert f"--batch-size {batch} does not divide over 4 devices" in text
+    assert text.endswith(advice)
+
+
+def test_a_batch_is_shared_evenly():
+    assert [devices.share(64, n) for n in (1, 2, 4)] == [64, 32, 16]
+
+
+def test_copies_go_to_every_device_and_one_comes_back():
+    tree = {"a": np.arange(3.0, dtype=np.float32), "n": np.uint32(4)}
+    copies = devices.replicate(tree)
+    assert copies["a"].shape == (jax.device_count(), 3)
+    assert len(copies["a"].sharding.device_set) == jax.device_count() == 4
+    back = devices.fetch(copies)
+    assert isinstance(back["a"], np.ndarray)
+    np.testing.assert_array_equal(back["a"], tree["a"])
+    assert back["n"] == 4
+
+
+def test_a_compiled_step_runs_under_the_axis_and_takes_its_state():
+    def step(state, x):
+        total = jax.lax.psum(state + x, "batch")
+        return total, jax.lax.pmean(x, "batch")
+
+    state = devices.replicate(np.float32(1))
+    x = np.arange(4, dtype=np.float32)
+    new, mean = devices.parallel(step)(state, x)
+    np.testing.assert_array_equal(new, np.full(4, 10.0))
+    np.testing.assert_array_equal(mean, np.full(4, 1.5))
+    assert state.is_deleted()
+
+
+def test_quartiles_of_step_times():
+    assert quartiles([]) is None
+    found = quartiles([4.0, 1.0, 3.0, 2.0, 5.0])
+    assert found == {"median": 3.0, "q25": 2.0, "q75": 4.0, "runs": 5}
