@@ -15,8 +15,9 @@ from research import parts
 from research.errors import UserError
 from research.experiment import Budget
 
-# Fields that hold a part whose own fields are settings, and the class it has.
-PART_CLASSES = {"model": "Model", "task": "Task"}
+# Fields that hold a part whose own fields are settings, and the class that a file of
+# the family has: `Model`, or for a task the file's name (`Gan` in gan.py).
+PART_CLASSES = {"model": "Model", "task": None}
 
 
 class Chosen(NamedTuple):
@@ -91,7 +92,7 @@ def _known(budget: str | None) -> bool:
     return budget is not None
 
 
-def _replace_part(settings: Any, field: str, name: str, attribute: str) -> Any:
+def _replace_part(settings: Any, field: str, name: str, attribute: str | None) -> Any:
     if not hasattr(settings, field):
         members = [f"--{f.name.replace('_', '-')}.*" for f in _fields(settings)]
         raise UserError(
@@ -100,6 +101,8 @@ def _replace_part(settings: Any, field: str, name: str, attribute: str) -> Any:
         )
     part = parts.find(f"research.{field}s", name)
     if isinstance(part, ModuleType):
+        stem = part.__name__.rpartition(".")[2]
+        attribute = attribute or stem.title().replace("_", "")
         part = parts.find(f"research.{field}s", f"{part.__name__}:{attribute}")
     return dataclasses.replace(settings, **{field: part()})
 

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from research.errors import UserError
+
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
@@ -39,6 +41,17 @@ class Task(NamedTuple):
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:
     """A key for each example, whatever device it is on: keys [batch]."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, positions)
+
+
+def refuse_model_without(model: Any, *names: str) -> None:
+    """Raises UserError for a model part that lacks one of a task's networks."""
+    for name in names:
+        if not hasattr(model, name):
+            part = type(model).__module__
+            raise UserError(
+                f"the model {part} has no `{name}`, which this task trains: choose a "
+                f"--model that has, or another --task"
+            )
 
 
 def count(parameters: Any) -> int:

@@ -13,6 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from research.errors import UserError
+
 SIDE = 28
 SYMBOLS = 8
 REACH = 2  # columns that are seen to either side in the row above
@@ -42,7 +44,16 @@ def encode(
 
 
 def symbols(images: jax.Array) -> jax.Array:
-    """uint8 pictures [batch, 28, 28, 3] → symbols int32 [batch, 784]: 4r + 2g + b."""
+    """uint8 pictures [batch, 28, 28, 3] → symbols int32 [batch, 784]: 4r + 2g + b.
+
+    Raises:
+      UserError: pictures of another shape.
+    """
+    if images.shape[1:] != (SIDE, SIDE, 3):
+        raise UserError(
+            f"the encoding pixels reads pictures of shape {(SIDE, SIDE, 3)}, the data "
+            f"has {images.shape[1:]}: choose a --data.name or --task.encoding that fits"
+        )
     bits = (images > 127).astype(jnp.int32)
     return jnp.einsum("bhwc,c->bhw", bits, jnp.array([4, 2, 1])).reshape(
         len(images), -1

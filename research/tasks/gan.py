@@ -13,7 +13,14 @@ import optax
 from research import parts
 from research.errors import UserError
 from research.optimizers import Optimizer
-from research.task import Batch, Metrics, Task, count, example_keys
+from research.task import (
+    Batch,
+    Metrics,
+    Task,
+    count,
+    example_keys,
+    refuse_model_without,
+)
 from research.training.axes import BATCH
 
 
@@ -37,6 +44,7 @@ class Gan:
     def build(self, model: Any, optimizer: Optimizer, steps: int) -> Task:
         """The task for a model part with `generator()` and `discriminator()`."""
         refuse_wrong(self)
+        refuse_model_without(model, "generator", "discriminator")
         rate = self.discriminator_learning_rate
         if rate is None:
             rate = optimizer.learning_rate

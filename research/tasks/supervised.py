@@ -12,7 +12,14 @@ import optax
 from research import parts
 from research.errors import UserError
 from research.optimizers import Optimizer
-from research.task import Batch, Metrics, Task, count, example_keys
+from research.task import (
+    Batch,
+    Metrics,
+    Task,
+    count,
+    example_keys,
+    refuse_model_without,
+)
 from research.training.axes import BATCH
 
 
@@ -32,6 +39,7 @@ class Supervised:
                 f"--task.label-smoothing is {self.label_smoothing}: a share lies "
                 f"in [0, 1)"
             )
+        refuse_model_without(model, "module")
         encoding = parts.find("research.encodings", self.encoding)
         learner = Learner(self, model.module(), encoding, optimizer.build(steps))
         return Task(
