@@ -1,0 +1,125 @@
+"""Times every backend beside torch, flax and a plain lax.scan, on the named shapes.
+
+Each contestant does the same: y and the last state, and for "forward+backward" the
+gradient of <y, dy> for x, all weights and the initial state.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernels import measure
+from kernels.lstm.cases import Shape, tagged
+from kernels.lstm.op import BACKENDS, explain, lstm
+from kernels.lstm.spec import LstmState, LstmWeights
+
+WHAT = ("forward", "forward+backward")
+YARDSTICKS = ("torch", "flax")
+
+
+def rows(names: Sequence[str] = (), runs: int = 9) -> Iterator[dict[str, Any]]:
+    """Rows for each case, what and backend, as soon as they are measured.
+
+    Args:
+      names: of the cases; all those tagged "bench" if empty.
+      runs: rounds of the interleaved timing.
+
+    Raises:
+      ValueError: a name that no bench case has.
+      ModuleNotFoundError: torch or flax is not installed.
+    """
+    known = {case.name: case for case in tagged("bench")}
+    for name in names or known:
+        if name not in known:
+            raise ValueError(f"{name!r} is not one of the cases {', '.join(known)}")
+        for what in WHAT:
+            calls = contestants(known[name], what == WHAT[1])
+            taken = measure.interleaved(calls, runs)
+            for backend in (n for n in calls if n not in YARDSTICKS):
+                yield measure.row("lstm", name, backend, what, taken, YARDSTICKS)
+
+
+def contestants(case: Shape, backward: bool) -> dict[str, measure.Call]:
+    """The calls to time, by name: our backends that can, then the yardsticks."""
+    random = np.random.default_rng(0)
+
+    def normal(*size) -> np.ndarray:
+        return random.normal(size=size).astype("float32") / 16
+
+    x = normal(case.batch, case.time, case.features)
+    dy = normal(case.batch, case.time, case.hidden)
+    columns = 4 * case.hidden
+    shapes = ((case.features, columns), (case.hidden, columns), (columns,))
+    weights = LstmWeights(*(jnp.asarray(normal(*shape)) for shape in shapes))
+    there, wanted = jnp.asarray(x), jnp.asarray(dy)
+    verdicts = explain(there, weights)
+    able = [n for n in BACKENDS if verdicts[n] in ("taken", "able")]
+    ours = {name: _ours(name, there, weights, wanted, backward) for name in able}
+    return ours | {
+        "torch": _torch(x, weights, dy, backward),
+        "flax": _flax(there, case.hidden, wanted, backward),
+    }
+
+
+def _ours(
+    backend: str, x: jax.Array, weights: LstmWeights, dy: jax.Array, backward: bool
+) -> measure.Call:
+    zeros = jnp.zeros((len(x), weights.wh.shape[0]))
+    arguments = (x, weights, LstmState(zeros, zeros))
+
+    def call(x, weights, state):
+        return lstm(x, weights, state, backend=backend)
+
+    return _compiled(call, arguments, dy, backward)
+
+
+def _flax(x: jax.Array, hidden: int, dy: jax.Array, backward: bool) -> measure.Call:
+    linen = measure.yardstick("flax.linen")
+    layer = linen.RNN(linen.OptimizedLSTMCell(hidden), return_carry=True)
+    zeros = jnp.zeros((len(x), hidden))
+    parameters = jax.jit(layer.init)(jax.random.key(0), x)
+
+    def call(x, parameters, state):
+        last, y = layer.apply(parameters, x, initial_carry=state)
+        return y, last
+
+    return _compiled(call, (x, parameters, (zeros, zeros)), dy, backward)
+
+
+def _compiled(call, arguments: tuple, dy: jax.Array, backward: bool) -> measure.Call:
+    def gradient(*arguments):
+        (y, last), pull = jax.vjp(call, *arguments)
+        return y, last, pull((dy, jax.tree.map(jnp.zeros_like, last)))
+
+    run = jax.jit(gradient if backward else call)
+    return lambda: jax.block_until_ready(run(*arguments))
+
+
+def _torch(
+    x: np.ndarray, weights: LstmWeights, dy: np.ndarray, backward: bool
+) -> measure.Call:
+    torch = measure.torch_on_all_cores()
+    layer = torch.nn.LSTM(x.shape[2], dy.shape[2], batch_first=True)
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(torch.tensor(np.asarray(weights.wx.T)))
+        layer.weight_hh_l0.copy_(torch.tensor(np.asarray(weights.wh.T)))
+        layer.bias_ih_l0.copy_(torch.tensor(np.asarray(weights.b)))
+        layer.bias_hh_l0.zero_()
+    inputs = torch.tensor(x, requires_grad=backward)
+    state = tuple(
+        torch.zeros(1, len(x), dy.shape[2], requires_grad=backward) for _ in range(2)
+    )
+    wanted = [inputs, *state, *layer.parameters()]
+    cotangent = torch.tensor(dy)
+
+    def run():
+        if not backward:
+            with torch.no_grad():
+                return layer(inputs, state)
+        y, last = layer(inputs, state)
+        return y, last, torch.autograd.grad(y, wanted, cotangent)
+
+    return run
