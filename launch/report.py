@@ -11,9 +11,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="folder; default: the first WORKDIR")
     options = parser.parse_args(arguments)
 
+    from launch.train import report
     from research.errors import UserError
-    from research.reports.page import write_report
-    from research.training.run import member_folders
+    from research.reports.runs import find_members
 
     first, *more = options.workdirs
     for workdir in options.workdirs:
@@ -21,6 +21,6 @@ def main(arguments: list[str]) -> int:
             raise UserError(f"{workdir} is no folder: name the workdir of a run")
     if more and options.out is None:
         raise UserError("several runs: say with --out FOLDER where the page goes")
-    members = [run for workdir in options.workdirs for run in member_folders(workdir)]
-    print(write_report(options.out or first, members))
+    members = [run for workdir in options.workdirs for run in find_members(workdir)]
+    report(options.out or first, members)
     return 0

@@ -43,11 +43,19 @@ def train(chosen: Chosen, folder: Path) -> str:
                 tell_of_nan(found, place)
             if found["verdict"] != "done":
                 return found["verdict"]
-    from research.reports.page import write_report
-
-    page = write_report(folder, [folder / name for name in several or ()] or None)
-    print(f"report: {page}")
+    report(folder, [folder / name for name in several] if several else [folder])
     return "done"
+
+
+def report(folder: Path, workdirs: list[Path]) -> None:
+    """Writes the page and says its headline and where it is."""
+    from research.reports.coverage import headline
+    from research.reports.page import write_report
+    from research.reports.runs import read_runs
+
+    page = write_report(folder, workdirs)
+    print(headline(read_runs(workdirs)))
+    print(f"report: {page}")
 
 
 def claim_of(name: str, chosen: Chosen) -> str:

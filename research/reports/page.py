@@ -54,8 +54,9 @@ def write_report(workdir: Path, members: list[Path] | None = None) -> Path:
     page = compose(runs)
     pictures = workdir / "report"
     pictures.mkdir(parents=True, exist_ok=True)
-    for old in pictures.glob("*.png"):
-        old.unlink()
+    for kind in ("grid", "loss"):  # of another run; other files there are the user's
+        for old in pictures.glob(f"{kind}_*.png"):
+            old.unlink()
     for picture in (*page.grids, *page.charts):
         (pictures / picture.file).write_bytes(picture.png)
     write_text(workdir / "report.md", render("page.md.jinja", page))

@@ -114,20 +114,6 @@ def kept_states(workdir: Path) -> Iterator[tuple[int, Any]]:
         checkpoints.close()
 
 
-def member_folders(workdir: Path) -> list[Path]:
-    """The folder itself if it holds a run, else its folders that do.
-
-    Raises:
-      UserError: neither.
-    """
-    if (workdir / "config.json").exists():
-        return [workdir]
-    found = sorted(config.parent for config in workdir.glob("*/config.json"))
-    if not found:
-        raise UserError(f"{workdir} holds no run: it has no config.json")
-    return found
-
-
 def evaluator_of(job: loop.Job) -> Evaluator:
     """The compiled measurements of a job."""
     examples = job.experiment.validation_examples
