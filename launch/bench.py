@@ -21,18 +21,15 @@ def main(arguments: list[str]) -> int:
     from research import parts
     from research.errors import UserError
 
-    if options.name not in BENCHES and "." not in options.name:
-        known = parts.suggestion(options.name, list(BENCHES))
-        raise UserError(f"no bench {options.name!r}{known}")
-    module = parts.find("research.bench", BENCHES.get(options.name, options.name))
+    name: str = options.name
+    if name not in BENCHES and "." not in name:
+        raise UserError(f"no bench {name!r}{parts.suggestion(name, list(BENCHES))}")
+    module = parts.find("research.bench", BENCHES.get(name, name))
     try:
         for row in module.rows():
             print(json.dumps(row) if options.json else told(row), flush=True)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"the yardstick {error.name} is not installed: `launch/run bench` installs "
-            f"it, or `pip install {error.name}`"
-        ) from None
+    except ModuleNotFoundError as error:  # a yardstick, see kernels/measure.py
+        raise UserError(str(error)) from None
     return 0
 
 
