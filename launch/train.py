@@ -67,9 +67,11 @@ def claim_of(name: str, chosen: Chosen) -> str:
 
 def tell_of_nan(found: dict, place: Path) -> None:
     """Says what stopped a run that diverged, and what is left of it."""
+    step = found["steps"]
+    kept = f"the last good state, of step {step}, is in {place}"
     print(
-        f"train: a loss or a weight of {found['experiment']} is not finite; the last "
-        f"good state, of step {found['steps']}, is in {place}: lower "
+        f"train: a loss or a weight of {found['experiment']} is not finite; "
+        f"{kept if step else 'no state was saved before'}: lower "
         f"--optimizer.learning-rate or set --optimizer.clip-norm",
         file=sys.stderr,
     )

@@ -9,6 +9,7 @@ summary.json    final metrics with floors and intervals, times, verdict
 
 import fcntl
 import json
+import logging
 import os
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,9 @@ from tensorboardX import SummaryWriter
 
 from research.errors import UserError
 from research.settings import differences
+
+# It warns of each NaN in lines of its own; a run's end says so in one.
+logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 
 # A change of these leaves every step of a run as it is.
 FREE_FIELDS = (

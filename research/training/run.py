@@ -92,13 +92,14 @@ def read(workdir: Path, step: int | None = None) -> Trained:
     checkpoints = Checkpoints(workdir / "checkpoints")
     try:
         kept = checkpoints.steps()
-        if not kept or (step or kept[-1]) not in kept:
+        if not kept or step not in (None, *kept):
             names = ", ".join(map(str, kept)) or "none yet"
+            wanted = "" if step is None else f" {step}"
             raise UserError(
-                f"{workdir} has no checkpoint {step or ''} (kept: {names}): train it, "
-                f"or name one that is kept"
+                f"{workdir} has no checkpoint{wanted} (kept: {names}): train it, or "
+                f"name one that is kept"
             )
-        step = step or kept[-1]
+        step = kept[-1] if step is None else step
         return Trained(job, step, checkpoints.restore(step, loop.state_like(job)))
     finally:
         checkpoints.close()
