@@ -1,0 +1,160 @@
+"""How much of a sequence a TPU kernel holds at once, and what that takes of its memory.
+
+A kernel keeps wh in VMEM, the memory next to the matrix units, for the whole sequence,
+and streams blocks of [time, batch] through it, two of each array at a time: one being
+computed, one being copied. What does not fit cannot be compiled, so the sum is made
+here first. `need` is held to the compiler's own figure by a test.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+import jax
+
+LANES = 128  # of a vector register; the last axis of every array comes in such pieces
+MIB = 2**20
+STEPS = (8, 4, 2, 1)  # of one iteration: more than 8 gain nothing and compile long
+
+
+class Generation(NamedTuple):
+    """One kind of TPU core."""
+
+    kind: str  # what jax calls its devices
+    topology: str  # the smallest slice that can be compiled for
+    vmem: int  # bytes that a kernel can use
+    slack: float  # what the compiler takes beyond `need`, in the worst case measured
+
+
+GENERATIONS = {
+    "v4": Generation("TPU v4", "v4:2x2x1", 16 * MIB, 1.12),
+    "v5e": Generation("TPU v5 lite", "v5e:2x2", 128 * MIB, 1.02),
+    "v5p": Generation("TPU v5", "v5p:2x2x1", int(63.9 * MIB), 1.02),
+    "v6e": Generation("TPU v6 lite", "v6e:2x2", 128 * MIB, 1.02),
+    "v7x": Generation("TPU7x", "tpu7x:2x2x1", int(63.9 * MIB), 1.02),
+}
+
+
+class Sweep(NamedTuple):
+    """One direction of one call: all that its memory depends on. Sizes are padded."""
+
+    backward: bool
+    time: int
+    batch: int
+    hidden: int
+    projected: int
+    itemsize: int  # bytes of x's dtype
+    keep: str | None  # of a forward sweep, as in xla.forward
+    peephole: bool
+    projection: bool
+    h_mask: bool
+    resets: bool
+
+
+class Tile(NamedTuple):
+    """One iteration of a kernel's grid, and what the compiler may use for it."""
+
+    batch: int
+    time: int
+    vmem: int  # bytes
+
+
+_asked: ContextVar[str | None] = ContextVar("generation", default=None)
+
+
+@contextmanager
+def compiling_for(generation: str) -> Iterator[None]:
+    """Inside, calls are traced for a TPU that this machine need not have.
+
+    What is traced inside can be compiled ahead of time, and not run here. jax remembers
+    traces by function: trace a function of its own for each generation.
+
+    Raises:
+      ValueError: a name that GENERATIONS lacks.
+    """
+    if generation not in GENERATIONS:
+        raise ValueError(f"{generation!r} is not one of {', '.join(GENERATIONS)}")
+    token = _asked.set(generation)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def present(platform: str) -> str | None:
+    """The generation asked for, or that of this machine's TPU, or None."""
+    if _asked.get() is not None or platform != "tpu":
+        return _asked.get()
+    kind = jax.devices()[0].device_kind
+    kinds = {g.kind: name for name, g in GENERATIONS.items()}
+    return kinds.get(kind) or kinds.get({"TPU v5p": "TPU v5"}.get(kind, ""))
+
+
+def padded(size: int) -> int:
+    """The next whole number of registers."""
+    return -(-size // LANES) * LANES
+
+
+def chosen(
+    sweep: Sweep, generation: str, steps: tuple[int, ...] = STEPS
+) -> Tile | None:
+    """The largest tile that fits: rows first (they share wh), then steps; or None."""
+    vmem = GENERATIONS[generation].vmem
+    for batch in _row_counts(sweep):
+        for time in steps:
+            limit = _limit(sweep, batch, time, generation)
+            if time <= max(sweep.time, 1) and limit <= vmem:
+                return Tile(batch, time, limit)
+    return None
+
+
+def least(sweep: Sweep, generation: str) -> int:
+    """Bytes of the smallest tile."""
+    return min(_limit(sweep, rows, 1, generation) for rows in _row_counts(sweep))
+
+
+def _limit(sweep: Sweep, batch: int, time: int, generation: str) -> int:
+    return int(GENERATIONS[generation].slack * need(sweep, batch, time)) + MIB // 8
+
+
+def _row_counts(sweep: Sweep) -> Iterator[int]:
+    """All rows if they are few, then equal shares of them in whole registers.
+
+    Beyond 256 rows the matrix units are full, and more would only take memory.
+    """
+    rows = 2**63
+    for shares in range(1, max(sweep.batch, 1) + 1):
+        share = -(-sweep.batch // shares)
+        share = share if shares == 1 else -(-share // 16) * 16
+        if share <= 256 and share < rows:
+            rows = share
+            yield rows
+        if shares > 1 and share <= 16:
+            break
+
+
+def need(sweep: Sweep, batch: int, time: int) -> int:
+    """Bytes of VMEM for blocks, scratch and the values between.
+
+    Args:
+      batch, time: of one tile.
+    """
+    rows = -(-batch // 8) * 8 if sweep.itemsize == 4 else -(-batch // 16) * 16
+    wide, narrow = 4, sweep.itemsize
+    hidden, projected = sweep.hidden, sweep.projected
+    fixed = 4 * hidden * projected * narrow
+    fixed += hidden * projected * narrow * sweep.projection
+    fixed += 8 * hidden * wide * sweep.peephole
+    row = projected * narrow * sweep.h_mask
+    row += LANES * wide + 2 * LANES * wide * sweep.resets
+    step = 4 * hidden * narrow + projected * narrow
+    if sweep.backward:
+        row += 3 * (projected + hidden) * wide
+        step += (4 * narrow + wide) * hidden + projected * narrow * sweep.projection
+    else:
+        row += 3 * (projected * narrow + hidden * wide)
+        step += wide * hidden * (sweep.keep is not None)
+        step += 4 * hidden * narrow * (sweep.keep == "gates")
+    row += 16 * hidden * 1
+    return fixed + rows * row + 2 * time * rows * step
