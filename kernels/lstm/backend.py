@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 
-from kernels.lstm.spec import Case, LstmState, Masks
+from kernels.lstm.spec import Case, LstmState, LstmWeights, Masks
 
 
 class Core(NamedTuple):
@@ -22,6 +22,13 @@ class Core(NamedTuple):
     state: LstmState  # the initial one
     h_mask: jax.Array | None  # [batch, projected]
     masks: Masks
+
+
+class Streamed(NamedTuple):
+    """What a forward sweep is given in place of xp where the backend `streams`."""
+
+    x: jax.Array  # [time, batch, features]
+    weights: LstmWeights
 
 
 class Swept(NamedTuple):
@@ -48,3 +55,5 @@ class Backend(NamedTuple):
     forward: Callable[..., Swept] | None
     backward: Callable[..., SweptBack] | None
     residuals: str  # the policy it prefers
+    # Whether it wants to work x·wx out step by step, for a case: None is never.
+    streams: Callable[[Case], bool] | None = None

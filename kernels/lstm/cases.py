@@ -28,6 +28,7 @@ CASES = (
     Shape("one_row", 5, 1, 3, 2),
     Shape("odd", 7, 3, 5, 3),
     Shape("beyond_a_lane", 3, 2, 4, 129),
+    Shape("many_rows", 4, 17, 3, 5),
     Shape("reversed", 6, 3, 2, 4, reverse=True),
     Shape("ragged", 7, 4, 3, 5, lengths=True),
     Shape("peepholes", 5, 3, 3, 4, peephole=True),
@@ -40,6 +41,16 @@ CASES = (
     Shape("pixels", 784, 32, 8, 128, tags=("bench",)),
     Shape("one_stream", 128, 1, 512, 512, tags=("bench",)),
     Shape("picture_rows", 28, 128, 84, 256, tags=("bench",)),
+    # What is compiled for TPUs: features are apart from the kernels, and play no part.
+    Shape("tpu_words", 16, 64, 1, 512, tags=("tpu",)),
+    Shape("tpu_many_rows", 2, 320, 1, 256, tags=("tpu",)),
+    Shape("tpu_odd", 5, 3, 1, 100, peephole=True, tags=("tpu",)),
+    Shape("tpu_all", 9, 12, 1, 256, 0, True, True, True, True, True, ("tpu",)),
+    Shape("tpu_projected", 7, 20, 1, 200, 130, True, True, True, True, tags=("tpu",)),
+    # What wh resident in VMEM is limited by, in bfloat16: 16, 64 and 128 MiB.
+    Shape("tpu_1024", 4, 8, 1, 1024, tags=("tpu",)),
+    Shape("tpu_2048", 2, 8, 1, 2048, tags=("tpu_64_mib",)),
+    Shape("tpu_2560", 2, 8, 1, 2560, tags=("tpu_128_mib",)),
 )
 
 

@@ -1,8 +1,10 @@
 """The pointwise half of one step, forward and backward.
 
-Plain jnp on values, so that every backend's inner loop, Pallas kernels included, can
-call it. All arrays here are [.., hidden] or, packed, [.., 4·hidden] in the order i, f,
-g, o, and of the wide dtype (float32).
+All arrays here are [.., hidden] or, packed, [.., 4·hidden] in the order i, f, g, o, and
+of the wide dtype (float32). What is the same for all four gates is done on the packed
+array: on CPU, beside its GEMM, a step's arithmetic took a third of the time of the same
+with the gates apart (batch 64, hidden 256). Folding the ½ of σ into the weights and
+another order of the gates gained nothing more.
 """
 
 import jax
@@ -62,21 +64,26 @@ def backward(
     """
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     squashed = jnp.tanh(f * c + i * g)
-    dz_o = d_output * squashed * o * (1 - o)
     dc += d_output * o * (1 - squashed * squashed)
     if peephole is not None:
-        dc += dz_o * peephole[2]
-    dz_i = dc * g * i * (1 - i)
-    dz_f = dc * c * f * (1 - f)
-    dz_g = dc * i * (1 - g * g)
+        dc += d_output * squashed * o * (1 - o) * peephole[2]
+    of_gates = jnp.concatenate([g, c, i, squashed], axis=-1)
+    of_gates *= jnp.concatenate([dc, dc, dc, d_output], axis=-1)
+    # σ′ = σ·(1 − σ), tanh′ = (1 + tanh)·(1 − tanh)
+    dz = of_gates * ((gates + _per_gate(gates, [0, 0, 1, 0])) * (1 - gates))
     dc *= f
     if peephole is not None:
+        dz_i, dz_f, _, _ = jnp.split(dz, 4, axis=-1)
         dc += dz_i * peephole[0] + dz_f * peephole[1]
-    return jnp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1), dc
+    return dz, dc
 
 
 def _squash(z: jax.Array) -> jax.Array:
     """σ on i, f and o, tanh on g, as one tanh: σ(z) = ½ + ½·tanh(½·z)."""
-    hidden = z.shape[-1] // 4
-    scale = jnp.asarray(np.repeat([0.5, 0.5, 1.0, 0.5], hidden), z.dtype)
+    scale = _per_gate(z, [0.5, 0.5, 1, 0.5])
     return (1 - scale) + scale * jnp.tanh(scale * z)
+
+
+def _per_gate(packed: jax.Array, values: list[float]) -> jax.Array:
+    """A row of constants as wide as `packed`, one value for each gate."""
+    return jnp.asarray(np.repeat(values, packed.shape[-1] // 4), packed.dtype)

@@ -13,7 +13,7 @@ from kernels.lstm.spec import LstmState, LstmWeights, Masks, Operands, wide
 
 
 def input_gates(x: jax.Array, weights: LstmWeights) -> jax.Array:
-    """xp = x·wx + b for every step, [time, batch, 4·hidden], rounded to x's dtype."""
+    """xp = x·wx + b, [.., 4·hidden], rounded to x's dtype; of one step or of all."""
     precise = wide(x.dtype)
     xp = jnp.dot(x, weights.wx, preferred_element_type=precise)
     return (xp + weights.b.astype(precise)).astype(x.dtype)

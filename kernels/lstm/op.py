@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from kernels.lstm import gradients, reference, steps, xla
-from kernels.lstm.backend import Backend, Swept
+from kernels.lstm.backend import Backend, Streamed, Swept
 from kernels.lstm.spec import (
     POLICIES,
     Case,
@@ -34,7 +34,7 @@ from kernels.lstm.spec import (
 
 # In the order of preference: without a name the first that supports the case is taken.
 BACKENDS: dict[str, Backend] = {
-    "xla": Backend(xla.supports, xla.forward, xla.backward, "store"),
+    "xla": Backend(xla.supports, xla.forward, xla.backward, "store", xla.streams),
     "reference": Backend(reference.supports, None, None, "store"),
 }
 
@@ -45,6 +45,7 @@ class Plan(NamedTuple):
     backend: str
     residuals: str
     reverse: bool
+    streams: bool
 
 
 def lstm(
@@ -92,7 +93,9 @@ def lstm(
     check_inputs(x, weights, state, lengths, resets, h_mask, time_major)
     case = _case(x, weights, lengths, resets, h_mask, reverse, time_major)
     name = _chosen(case, backend)
-    plan = Plan(name, _policy(residuals, name), reverse)
+    streams = _find(name).streams
+    wanted = streams is not None and streams(case)
+    plan = Plan(name, _policy(residuals, name), reverse, wanted)
     state = zero_state(x, weights, time_major) if state is None else state
     if not time_major:
         x = x.swapaxes(0, 1)
@@ -245,7 +248,10 @@ def _in_blocks(
 
 
 def _sweep(plan: Plan, operands: Operands, masks: Masks, keep: str | None) -> Swept:
-    xp = gradients.input_gates(operands.x, operands.weights)
+    if plan.streams:
+        xp = Streamed(operands.x, operands.weights)
+    else:
+        xp = gradients.input_gates(operands.x, operands.weights)
     forward = _find(plan.backend).forward
     assert forward is not None
     return forward(xp, gradients.core(operands, masks), plan.reverse, keep)

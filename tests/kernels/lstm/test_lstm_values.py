@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kernels import lstm
 from kernels.lstm import cell
 from kernels.lstm.cases import Shape, tagged
 from kernels.lstm.op import BACKENDS
@@ -130,3 +131,20 @@ def compare_in_float32(oracle, backend):
     oracle.near(outputs, oracle.forward(p), 2e-6)
     wh = oracle.gradient(p, p.cotangents).weights.wh
     oracle.near({"weights.wh": gradient.weights.wh}, {"weights.wh": wh}, 2e-6)
+
+
+def test_x_is_streamed_where_that_is_faster(oracle):
+    """One loop with x·wx inside it, and no array of all gates' inputs."""
+    p = oracle.problem(next(c for c in CASES if c.name == "many_rows"), "float32")
+    arrays, _ = oracle.on_device(p, "float32")
+    size = f"f32[{p.shape.time},{p.shape.batch},{4 * p.shape.hidden}]"
+    x, weights, state, _ = arrays
+
+    def program(x, state):
+        return str(
+            jax.make_jaxpr(lambda *a: lstm(*a, backend="xla"))(x, weights, state)
+        )
+
+    assert size not in program(x, state)
+    few = jax.tree.map(lambda a: a[:15], state)
+    assert size.replace("17", "15") in program(x[:15], few)
