@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from research.encodings import pixels
+from research.errors import UserError
 
 PICTURES = 3
 
@@ -149,3 +150,11 @@ def test_symbols_are_drawn_with_their_probabilities():
     # Neighbours in a picture are drawn by keys of their own.
     same = (symbols[:, 1:] == symbols[:, :-1]).mean()
     np.testing.assert_allclose(same, (share**2).sum(), atol=0.015)
+
+
+@pytest.mark.parametrize("shape", [(2, 28, 28, 1), (2, 32, 32, 3)])
+def test_pictures_of_another_shape_are_refused(shape):
+    """One colour would be broadcast over three, and still look like a likelihood."""
+    said = str(shape[1:]).replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(UserError, match=said):
+        pixels.encode({"image": jnp.zeros(shape, jnp.uint8)}, None)

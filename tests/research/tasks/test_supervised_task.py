@@ -10,8 +10,9 @@ import pytest
 
 from research import parts
 from research.errors import UserError
-from research.models import digit_classifier, lstm
+from research.models import digit_classifier, lstm, seed_pair
 from research.optimizers import Optimizer
+from research.tasks.gan import Gan
 from research.tasks.supervised import Supervised, correct, cross_entropy
 from research.training.axes import BATCH
 
@@ -206,3 +207,10 @@ def test_the_drawing_model_remembers(problem):
     logits, _ = module.apply({"params": params}, inputs)
     np.testing.assert_array_equal(jnp.argmax(logits, -1), symbols)
     assert len(np.unique(symbols)) > 2
+
+
+def test_a_model_of_another_family_is_refused():
+    with pytest.raises(UserError, match=r"models\.seed_pair has no `module`"):
+        Supervised().build(seed_pair.Model(), Optimizer(), 1)
+    with pytest.raises(UserError, match=r"models\.lstm has no `generator`"):
+        Gan().build(lstm.Model(), Optimizer(), 1)
