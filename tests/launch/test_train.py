@@ -1,0 +1,232 @@
+"""`train` as a user sees it: runs, resumes, stops and fails, in real processes."""
+
+import json
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+STEPS = 40
+
+
+def read(workdir, name):
+    return json.loads((workdir / name).read_text())
+
+
+def metrics(workdir, without=("seconds",)):
+    """Lines of metrics.jsonl, without what two equal runs may differ in."""
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in line.items() if k not in without} for line in lines]
+
+
+# --- a run ---------------------------------------------------------------------------
+
+
+def test_a_gan_leaves_all_that_is_promised(gan_run):
+    workdir, done = gan_run
+    assert f"report: {workdir / 'report.html'}" in done.stdout
+    assert done.stderr == ""
+    assert [line["step"] for line in metrics(workdir)] == list(range(1, STEPS + 1))
+    named = {"generator_loss", "discriminator_loss", "real_logit", "fake_logit"}
+    for line in metrics(workdir):
+        assert named | {"discriminator_accuracy"} <= set(line)
+        assert all(map(math.isfinite, line.values()))
+    summary = read(workdir, "summary.json")
+    assert summary["verdict"] == "done"
+    assert (summary["steps"], summary["family"]) == (STEPS, "gan")
+    # Width 2, noise of 5: by hand, as in the tests of the networks.
+    generator = 5 * 7 * 7 * 8 + 25 * (8 * 4 + 4 * 2 + 2 * 3) + 2 * (4 + 2 + 3)
+    discriminator = 25 * 3 * 2 + 2 + 25 * 2 * 4 + 4 + 7 * 7 * 4 + 1
+    assert summary["parameters"] == {
+        "generator": generator,
+        "discriminator": discriminator,
+    }
+    assert summary["draw_seconds"] > 0
+    measured = summary["metrics"]
+    assert measured
+    for found in measured.values():
+        assert math.isfinite(found["value"])
+        assert found["samples"] > 0
+    for report in ("report.html", "report.md"):
+        assert "seed_gan" in (workdir / report).read_text()
+    assert any((workdir / "tensorboard").iterdir())
+
+
+def test_a_run_says_what_it_was_made_from(gan_run):
+    workdir, _ = gan_run
+    config = read(workdir, "config.json")
+    assert config["experiment"] == "seed_gan"
+    assert config["claim"].startswith("The article's GAN collapses")
+    assert config["config"]["model"]["width"] == 2
+    assert config["config"]["task"]["ema"] == 0.9
+    stamp = config["stamp"]
+    assert stamp["devices"] == 4
+    assert "train seed_gan --steps 40" in stamp["command"]
+    assert "jax" in stamp["versions"]
+
+
+def test_sample_pictures_of_every_checkpoint(gan_run):
+    workdir, _ = gan_run
+    sheets = sorted((workdir / "samples").glob("step_*.png"))
+    want = [f"step_{step:08d}.png" for step in range(4, STEPS + 1, 4)]
+    assert [sheet.name for sheet in sheets] == want
+    with Image.open(sheets[-1]) as sheet:
+        pixels = np.asarray(sheet)
+    assert pixels.shape == (148, 148, 3)  # 5 · 28 and four gaps of 2
+    final = np.load(workdir / "samples" / "final.npy")
+    assert final.shape == (25, 28, 28, 3)
+    np.testing.assert_array_equal(pixels[:28, :28], final[0])
+    np.testing.assert_array_equal(pixels[-28:, -28:], final[24])
+
+
+def test_an_lstm_is_validated_at_every_checkpoint(lstm_run):
+    workdir, done = lstm_run
+    assert done.stderr == ""
+    validated = [line for line in metrics(workdir) if "validation_loss" in line]
+    assert [line["step"] for line in validated] == list(range(4, STEPS + 1, 4))
+    for line in validated:
+        assert 0 <= line["validation_accuracy"] <= 1
+    summary = read(workdir, "summary.json")
+    assert summary["family"] == "lstm"
+    assert summary["parameters"] == {"model": 4 * 4 * (28 + 4 + 1) + 4 * 10 + 10}
+    last = validated[-1]["validation_loss"]
+    assert summary["metrics"]["loss"]["samples"] == 50
+    assert summary["metrics"]["loss"]["value"] == pytest.approx(last)
+
+
+def test_a_second_train_trains_no_more(launch, gan_run):
+    workdir, _ = gan_run
+    names = ("metrics.jsonl", "summary.json", "config.json")
+    before = {name: (workdir / name).read_bytes() for name in names}
+    hashes = launch.hashes(workdir)
+    again = launch("train", *launch.GAN, "--workdir", workdir)
+    assert again.returncode == 0
+    assert f"trained to step {STEPS} already" in again.stdout
+    assert {name: (workdir / name).read_bytes() for name in names} == before
+    assert launch.hashes(workdir) == hashes
+
+
+# --- cut short and gone on -----------------------------------------------------------
+
+
+def assert_same_run(launch, workdir, reference):
+    """The same states bit for bit, and every step logged once with the same numbers."""
+    assert launch.hashes(workdir) == launch.hashes(reference)
+    assert metrics(workdir) == metrics(reference)
+    ours, theirs = (read(w, "summary.json") for w in (workdir, reference))
+    assert ours["metrics"] == theirs["metrics"]
+    assert ours["verdict"] == "done"
+    for name in ("final.npy", f"step_{STEPS:08d}.png"):
+        if (reference / "samples" / name).exists():
+            made = (workdir / "samples" / name).read_bytes()
+            assert made == (reference / "samples" / name).read_bytes()
+
+
+@pytest.mark.parametrize("family", ["gan", "lstm"])
+def test_killed_and_started_again_it_ends_the_same(launch, request, tmp_path, family):
+    reference, _ = request.getfixturevalue(f"{family}_run")
+    command = {"gan": launch.GAN, "lstm": launch.LSTM}[family]
+    workdir = tmp_path / "killed"
+    with launch.start("train", *command, "--workdir", workdir) as process:
+        launch.wait_for_step(process, workdir, 18)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    kept = launch.hashes(workdir)
+    # Each save waits for the one before: of those at 4, 8, 12 and 16, three are whole.
+    assert len(kept) == 3
+    assert 12 <= max(kept) < STEPS
+    assert not (workdir / "summary.json").exists()
+    rest = launch("train", *command, "--workdir", workdir)
+    assert rest.returncode == 0, rest.stderr
+    assert f"continues at step {max(kept)}" in rest.stdout
+    assert_same_run(launch, workdir, reference)
+
+
+def test_stopped_by_ctrl_c_and_by_a_notice_it_saves_and_ends_the_same(
+    launch, gan_run, tmp_path
+):
+    reference, _ = gan_run
+    workdir, begun = tmp_path / "stopped", 1
+    for number, code, says in [
+        (signal.SIGINT, 130, "interrupted, saved"),
+        (signal.SIGTERM, 85, "preempted, saved"),
+    ]:
+        with launch.start("train", *launch.GAN, "--workdir", workdir) as process:
+            launch.wait_for_step(process, workdir, begun + 1)
+            os.kill(process.pid, number)
+            out, error = process.communicate(timeout=120)
+        assert process.returncode == code, error
+        assert error == ""
+        assert says in out
+        assert "launch/run train seed_gan --steps 40" in out
+        (*_, last) = launch.logged_steps(workdir)
+        assert begun < last < STEPS
+        # Saved where it stopped, which is a checkpoint's step only by chance.
+        assert max(launch.hashes(workdir)) == last
+        begun = last
+    rest = launch("train", *launch.GAN, "--workdir", workdir)
+    assert rest.returncode == 0, rest.stderr
+    assert f"continues at step {begun}" in rest.stdout
+    # What was logged when it stopped is the line of an ordinary step.
+    assert metrics(workdir) == metrics(reference)
+    ours, theirs = launch.hashes(workdir), launch.hashes(reference)
+    assert ours[STEPS] == theirs[STEPS]
+
+
+# --- failures ------------------------------------------------------------------------
+
+
+def test_a_run_that_diverges_keeps_its_last_good_state(launch, tmp_path):
+    """Weights of 1e38 are finite, and one step later nothing is."""
+    workdir = tmp_path / "diverged"
+    command = (
+        "seed_lstm --steps 9 --batch-size 8 --model.hidden 4 --validation-examples 8 "
+        "--optimizer.learning-rate 1e38 --optimizer.schedule constant "
+        "--checkpoint-every 1 --log-every 1"
+    )
+    found = launch("train", *command.split(), "--workdir", workdir)
+    assert found.returncode == 3, found.stderr
+    (line,) = found.stderr.splitlines()
+    assert line.startswith("train: a loss or a weight of seed_lstm is not finite")
+    assert "lower --optimizer.learning-rate" in line
+    summary = read(workdir, "summary.json")
+    kept = launch.hashes(workdir)
+    assert summary["verdict"] == "nan"
+    assert summary["steps"] == max(kept)
+    assert f"of step {max(kept)}" in line
+    # Started again it goes on from there, and fails again: nothing is called done.
+    code, _, error = launch.within("train", *command.split(), "--workdir", workdir)
+    assert (code, error.splitlines()) == (3, [line])
+    assert launch.hashes(workdir) == kept
+
+
+def test_other_settings_are_refused_and_free_ones_go_on(launch, lstm_run):
+    workdir, _ = lstm_run
+    before = (workdir / "metrics.jsonl").read_bytes()
+    other = [*launch.LSTM, "--optimizer.learning-rate", "0.5", "--workdir", workdir]
+    refused = launch("train", *other)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert "optimizer.learning_rate 0.003 → 0.5" in line
+    assert "another --workdir" in line
+    free = [*launch.LSTM, "--log-every", "7", "--workdir", workdir]
+    code, out, error = launch.within("train", *free)
+    assert code == 0, error
+    assert "already" in out
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_that_diverges_at_once_says_that_nothing_is_saved(launch, tmp_path):
+    workdir = tmp_path / "diverged"
+    command = (
+        "seed_gan --steps 3 --batch-size 8 --model.width 2 --model.latent 5 "
+        "--optimizer.learning-rate 1e30 --log-every 1"
+    )
+    code, _, error = launch.within("train", *command.split(), "--workdir", workdir)
+    assert code == 3
+    (line,) = error.splitlines()
+    assert "no state was saved before" in line
+    assert launch.hashes(workdir) == {}

@@ -1,0 +1,271 @@
+"""Every verb as a user sees it, and every mistake ends in one line and code 2."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from research import parts
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+# --- mistakes ------------------------------------------------------------------------
+
+# A command, and what its one line says; {file} is a file, {empty} an empty folder.
+MISTAKES = {
+    "verb": ("trian", "no such verb; did you mean 'train'?"),
+    "no experiment": ("train", "which experiment?"),
+    "experiment": (
+        "train seed_gann",
+        "experiments has no 'seed_gann'; did you mean 'seed_gan'?",
+    ),
+    "loss": (
+        "train seed_gan --task.loss hinj",
+        "research/losses has no 'hinj'",
+    ),
+    "near loss": (
+        "train seed_gan --task.loss relativstic",
+        "did you mean 'relativistic'?",
+    ),
+    "model": ("train seed_gan --model nope", "research/models has no 'nope'"),
+    "task": ("train seed_gan --task nope", "research/tasks has no 'nope'"),
+    "family": ("train seed_gan --model lstm", "models.lstm has no `generator`"),
+    "data": (
+        "train seed_gan --data.name digit",
+        "research/data has no 'digit'; did you mean 'digits'?",
+    ),
+    "budget": ("train seed_gan --budget minute", "did you mean 'minutes'?"),
+    "devices": (
+        "train seed_gan --batch-size 30",
+        "--batch-size 30 does not divide over 4 devices: take 28 or 32",
+    ),
+    "large batch": (
+        "train seed_lstm --batch-size 4004",
+        "--batch-size 4004 exceeds the 4000 training examples of digits",
+    ),
+    "steps": ("train seed_gan --steps 0", "--steps is 0: give 1 or more"),
+    "workdir is a file": (
+        "train seed_lstm --batch-size 8 --workdir {file}",
+        "{file} cannot be written (File exists)",
+    ),
+    "workdir below a file": (
+        "train seed_lstm --batch-size 8 --workdir {file}/run",
+        "cannot be written (Not a directory)",
+    ),
+    "workdir not writable": (
+        "train seed_lstm --batch-size 8 --workdir /proc/no_run",
+        "/proc/no_run cannot be written",
+    ),
+    "option without value": (
+        "train seed_gan --workdir",
+        "--workdir asks for a value: --workdir VALUE",
+    ),
+    "evaluate no run": ("evaluate {empty}", "{empty} holds no run"),
+    "sample no run": ("sample {empty}", "{empty} holds no run"),
+    "inspect no run": ("inspect {empty}", "{empty} holds no run"),
+    "report no run": ("report {empty}", "{empty} holds no run"),
+    "evaluate nowhere": ("evaluate {empty}/x", "{empty}/x holds no run"),
+    "report nowhere": ("report {empty}/x", "{empty}/x is no folder"),
+    "report a file": ("report {file}", "{file} is no folder"),
+    "evaluate a step": (
+        "evaluate {gan} --step 3",
+        "no checkpoint 3 (kept: 32, 36, 40)",
+    ),
+    "sample step 0": ("sample {gan} --step 0", "no checkpoint 0 (kept: 32, 36, 40)"),
+    "sample none": ("sample {gan} --count 0", "--count is 0: give 1 or more"),
+    "sample over a file": ("sample {gan} --out {file}", "{file} exists: name a new"),
+    "sample of labels": ("sample {lstm}", "labels and draws nothing"),
+    "report of two": ("report {gan} {lstm}", "--out FOLDER"),
+}
+
+# The command line parser's own short box.
+BOXES = {
+    "field": ("train seed_gan --optimizer.learning-rat 1", "--optimizer.learning-rate"),
+    "number": ("train seed_gan --steps many", "many"),
+    "value": ("train seed_gan --steps", "--steps"),
+    "choice": ("train seed_gan --task.noise loud", "shared"),
+}
+
+
+# These run in processes of their own, the others in this one: the same function.
+REAL = ("verb", "loss", "devices", "workdir is a file", "evaluate no run", "field")
+
+
+@pytest.fixture(scope="module")
+def mistake(launch, gan_run, lstm_run, tmp_path_factory):
+    """Makes a mistake by its name: exit code, output, errors and what they must say."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    places = {"file": folder / "file", "empty": folder / "empty"}
+    places["file"].write_text("mine")
+    places["empty"].mkdir()
+    places |= {"gan": gan_run[0], "lstm": lstm_run[0]}
+    before = set(ROOT.glob("runs/*"))
+
+    def make(name):
+        command, says = (MISTAKES | BOXES)[name]
+        arguments = [word.format(**places) for word in command.split()]
+        if name in REAL:
+            ended = launch(*arguments)
+            found = ended.returncode, ended.stdout, ended.stderr
+        else:
+            found = launch.within(*arguments)
+        assert places["file"].read_text() == "mine"
+        assert not list(places["empty"].iterdir())
+        assert set(ROOT.glob("runs/*")) == before
+        return *found, says.format(**places)
+
+    return make
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_in_one_line_and_code_2(mistake, name):
+    code, out, error, says = mistake(name)
+    assert code == 2, error
+    (line,) = error.splitlines()
+    assert line.startswith(MISTAKES[name][0].split()[0] + ": ")
+    assert says in line
+    assert out == ""
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_a_wrong_option_is_told_in_a_short_box(mistake, name):
+    code, _, error, says = mistake(name)
+    assert code == 2
+    assert says in error
+    assert "Traceback" not in error
+    assert len(error.splitlines()) < 20
+
+
+# --- list and help -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def listed(launch):
+    _, as_json, _ = launch.within("list", "--json")
+    return launch("list"), as_json
+
+
+def test_list_names_every_experiment_with_its_claim(listed):
+    text, as_json = listed
+    assert text.returncode == 0
+    found = json.loads(as_json)
+    assert set(found["experiments"]) == set(parts.names("experiments"))
+    for name, claim in found["experiments"].items():
+        module = parts.find("experiments", name)
+        assert claim == (module.__doc__ or "").splitlines()[0]
+        assert claim in text.stdout
+    for family in ("data", "encodings", "losses", "models", "penalties", "tasks"):
+        assert found[family] == parts.names(f"research.{family}")
+        assert f"{family}: {', '.join(found[family])}" in text.stdout
+
+
+def test_without_a_verb_they_are_told(launch):
+    found = launch()
+    assert found.returncode == 2
+    for verb in ("list", "train", "evaluate", "sample", "report", "inspect", "test"):
+        assert f"  {verb} " in found.stdout
+    assert launch.within("--help") == (0, found.stdout, "")
+
+
+def test_help_shows_every_field_with_its_meaning(launch):
+    found = launch("train", "steady_gan", "--help")
+    assert found.returncode == 0
+    shown = " ".join(found.stdout.replace("│", " ").split())
+    for text in (
+        "--steps",
+        "--optimizer.learning-rate",
+        "--task.penalties",
+        "--workdir FOLDER",
+        "examples of a step, over all devices",
+        "The article's GAN with remedies holds",
+    ):
+        assert text in shown
+
+
+# --- verbs over a run ----------------------------------------------------------------
+
+
+def test_inspect_tells_the_same_with_and_without_json(launch, gan_run):
+    workdir, _ = gan_run
+    plain = launch("inspect", workdir)
+    as_json = json.loads(launch.within("inspect", workdir, "--json")[1])
+    assert as_json["experiment"] == "seed_gan"
+    assert list(as_json["states"]) == ["32", "36", "40"]
+    assert len(set(as_json["states"].values())) == 3
+    for step, value in as_json["states"].items():
+        assert len(value) == 64
+        assert any(line.split() == ["step", step, value] for line in
+                   plain.stdout.splitlines())  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["gan", "lstm"])
+def test_evaluate_measures_what_the_run_did(launch, request, family):
+    """The newest checkpoint is the end of the run, and its noise is fixed."""
+    workdir, _ = request.getfixturevalue(f"{family}_run")
+    summary = json.loads((workdir / "summary.json").read_text())
+    _, out, _ = launch.within("evaluate", workdir, "--json")
+    found = json.loads(out)
+    assert found["step"] == 40
+    assert found["metrics"] == summary["metrics"]
+
+
+def test_evaluate_of_an_older_checkpoint_in_words(launch, lstm_run):
+    workdir, _ = lstm_run
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    (then,) = [x for x in lines if x["step"] == 36 and "validation_loss" in x]
+    found = launch("evaluate", workdir, "--step", 36)
+    assert found.returncode == 0
+    title, *rows = found.stdout.splitlines()
+    assert title == "seed_lstm at step 36"
+    (loss,) = [row for row in rows if row.split()[0] == "loss"]
+    assert float(loss.split()[1]) == pytest.approx(then["validation_loss"], rel=1e-3)
+    assert "nats, n = 50" in loss
+
+
+def test_sample_draws_pictures_that_their_seed_fixes(launch, gan_run, tmp_path):
+    workdir, _ = gan_run
+    sheets = []
+    for name, seed in {"a": 3, "same": 3, "other": 4}.items():
+        out = tmp_path / "new folder" / f"{name}.png"
+        command = "sample", workdir, "--count", 7, "--out", out, "--seed", seed
+        assert launch.within(*command) == (0, f"{out}\n", "")
+        with Image.open(out) as sheet:
+            sheets.append(np.asarray(sheet))
+    # Seven pictures: a row of five, and two below.
+    assert sheets[0].shape == (2 * 28 + 2, 5 * 28 + 8, 3)
+    np.testing.assert_array_equal(sheets[0], sheets[1])
+    assert (sheets[0] != sheets[2]).any()
+    assert (sheets[0][30:, 60:] == 255).all()
+
+
+def test_report_over_two_runs_goes_where_it_is_told(
+    launch, gan_run, lstm_run, tmp_path
+):
+    out = tmp_path / "page"
+    done = launch("report", gan_run[0], lstm_run[0], "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"report: {out / 'report.html'}"
+    for name in ("report.html", "report.md"):
+        text = (out / name).read_text()
+        assert "seed_gan" in text
+        assert "seed_lstm" in text
+
+
+def test_a_pixel_model_has_bits_and_draws(launch, tmp_path):
+    workdir = tmp_path / "pixels"
+    command = "pixel_lstm --steps 2 --batch-size 4 --model.hidden 4 --log-every 1"
+    command += " --validation-examples 8 --score-pictures 0"
+    done = launch("train", *command.split(), "--workdir", workdir)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((workdir / "summary.json").read_text())
+    bits = summary["metrics"]["bits_per_pixel"]
+    assert bits["samples"] == 8
+    assert bits["low"] < bits["value"] < bits["high"]
+    # Untrained: near the three bits of eight symbols, told in bits and not in nats.
+    assert 2 < bits["value"] < 4
+    final = np.load(workdir / "samples" / "final.npy")
+    assert final.shape == (25, 28, 28, 3)
+    assert set(np.unique(final)) == {0, 255}
