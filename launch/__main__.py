@@ -8,10 +8,13 @@ import os
 import sys
 from pathlib import Path
 
+from launch._memory import keep_freed_memory
+
 
 def main(arguments: list[str]) -> int:
     """Runs a verb; returns its exit code."""
     prepare_environment()
+    keep_freed_memory()
     from research import parts
     from research.errors import UserError
 
