@@ -42,8 +42,8 @@ CASES = (
     Shape("one_stream", 128, 1, 512, 512, tags=("bench",)),
     Shape("picture_rows", 28, 128, 84, 256, tags=("bench",)),
     # What is compiled for TPUs: features are apart from the kernels, and play no part.
-    Shape("tpu_words", 16, 64, 1, 512, tags=("tpu",)),
-    Shape("tpu_many_rows", 2, 320, 1, 256, tags=("tpu",)),
+    Shape("tpu_words", 5, 64, 1, 512, tags=("tpu",)),
+    Shape("tpu_many_rows", 3, 320, 1, 256, tags=("tpu",)),
     Shape("tpu_odd", 5, 3, 1, 100, peephole=True, tags=("tpu",)),
     Shape("tpu_all", 9, 12, 1, 256, 0, True, True, True, True, True, ("tpu",)),
     Shape("tpu_projected", 7, 20, 1, 200, 130, True, True, True, True, tags=("tpu",)),

@@ -49,6 +49,7 @@ def supports(case: Case) -> str | None:
         peephole=case.peephole,
         projection=case.projection,
         h_mask=case.h_mask,
+        lengths=True,  # also of a sequence that ends inside a block
         resets=case.resets,
     )
     sweeps = (forward, forward._replace(backward=True, keep=None))
@@ -203,6 +204,7 @@ def _grid(
         peephole=core.peephole is not None,
         projection=core.projection is not None,
         h_mask=core.h_mask is not None,
+        lengths=core.masks.lengths is not None,
         resets=core.masks.resets is not None,
     )
     generation = tpu_tiles.present(jax.default_backend()) or "v5e"

@@ -18,6 +18,7 @@ from jax.experimental import pallas as pl
 from kernels.lstm.tpu_tiles import LANES
 
 Refs = dict[str, Any]
+PIECE = 256  # cells: 128 keep the matrix units waiting, 512 spill registers
 StepOf = Callable[[int, Any, Refs, Refs, Any, Any], None]
 
 
@@ -59,88 +60,81 @@ def sweep(step: StepOf, walk: Walk, ins: Refs, outs: Refs, h: Any, c: Any) -> No
 
 def forward_step(k: int, t: Any, ins: Refs, outs: Refs, h: Any, c: Any) -> None:
     """Step t, the k-th of its block. Equations: spec.py."""
-    h_old, c_old = h[...], c[...]
-    h_in, c_in = h_old, c_old
-    if "resets" in ins:
-        begins = _begins(t, ins["resets"])
-        h_in = jnp.where(_spread(begins, h_in), jnp.zeros_like(h_in), h_in)
-        c_in = jnp.where(_spread(begins, c_in), jnp.zeros_like(c_in), c_in)
-    seen = h_in * ins["h_mask"][...] if "h_mask" in ins else h_in
-    z = ins["xp"][k].astype(c_in.dtype) + _dot(seen, ins["wh"][...])
-    gates, c_new = _activated(z, c_in, ins.get("peephole"))
-    out = (gates[3] * jnp.tanh(c_new)).astype(h_old.dtype)
-    h_new = out
+    dtype, resets, lengths = h.dtype, ins.get("resets"), ins.get("lengths")
+    begins = None if resets is None else _begins(t, resets)
+    seen = _unless(begins, h[...])
+    seen = seen * ins["h_mask"][...] if "h_mask" in ins else seen
+    pieces = []
+    for columns in _pieces(c):
+        c_in = _unless(begins, c[:, columns])
+        gates, c_new = _activated(k, ins, columns, seen, c_in)
+        pieces.append((gates[3] * jnp.tanh(c_new)).astype(dtype))
+        if "gates" in outs:
+            for slab, gate in zip(_slabs(columns, c), gates, strict=True):
+                outs["gates"][k, :, slab] = gate.astype(dtype)
+        if "cells" in outs:
+            outs["cells"][k, :, columns] = c_in
+        c[:, columns] = _while(t, lengths, c_new, c[:, columns])
+    out = jnp.concatenate(pieces, axis=1)
     if "projection" in ins:
-        h_new = _dot(out, ins["projection"][...]).astype(h_old.dtype)
-    if "gates" in outs:
-        for which, gate in enumerate(gates):
-            outs["gates"][k, :, _slab(which, c)] = gate.astype(h_old.dtype)
-    if "cells" in outs:
-        outs["cells"][k] = c_in
-    if "lengths" not in ins:
-        outs["y"][k], h[...], c[...] = h_new, h_new, c_new
-        return
-    valid = ins["lengths"][...]
-    outs["y"][k] = jnp.where(_within(t, valid, h), h_new, jnp.zeros_like(h_new))
-    h[...] = jnp.where(_within(t, valid, h), h_new, h_old)
-    c[...] = jnp.where(_within(t, valid, c), c_new, c_old)
+        out = _dot(out, ins["projection"][...]).astype(dtype)
+    outs["y"][k] = _while(t, lengths, out, jnp.zeros_like(out))
+    h[...] = _while(t, lengths, out, h[...])
 
 
 def backward_step(k: int, t: Any, ins: Refs, outs: Refs, h: Any, c: Any) -> None:
     """The same for cotangents: h and c are those of the state after step t."""
-    dh_after, dc_after = h[...], c[...]
-    dh = dh_after + ins["dy"][k].astype(h.dtype)
-    through = dh
+    narrow, resets, lengths = outs["dz"].dtype, ins.get("resets"), ins.get("lengths")
+    begins = None if resets is None else _begins(t, resets)
+    dh = through = h[...] + ins["dy"][k].astype(h.dtype)
     if "projection" in ins:
-        narrow = outs["dz"].dtype
         through = _dot(dh.astype(narrow), ins["projection"][...])
-        outs["dh"][k] = _kept(t, ins, dh).astype(narrow)
-    dz, dc = _through_gates(k, ins, c, through, dc_after)
-    for which, part in enumerate(dz):
-        outs["dz"][k, :, _slab(which, c)] = _kept(t, ins, part).astype(outs["dz"].dtype)
+        outs["dh"][k] = _while(t, lengths, dh, jnp.zeros_like(dh)).astype(narrow)
+    for columns in _pieces(c):
+        after = c[:, columns]
+        dz, dc = _through_gates(k, ins, columns, through[:, columns], after)
+        for slab, part in zip(_slabs(columns, c), dz, strict=True):
+            part = _while(t, lengths, part, jnp.zeros_like(part))
+            outs["dz"][k, :, slab] = part.astype(narrow)
+        c[:, columns] = _while(t, lengths, _unless(begins, dc), after)
     before = _dot(outs["dz"][k], ins["wh"][...])
     if "h_mask" in ins:
         before = before * ins["h_mask"][...].astype(before.dtype)
-    if "resets" in ins:
-        begins = _begins(t, ins["resets"])
-        before = jnp.where(_spread(begins, before), jnp.zeros_like(before), before)
-        dc = jnp.where(_spread(begins, dc), jnp.zeros_like(dc), dc)
-    if "lengths" in ins:
-        valid = ins["lengths"][...]
-        before = jnp.where(_within(t, valid, h), before, dh_after)
-        dc = jnp.where(_within(t, valid, c), dc, dc_after)
-    h[...], c[...] = before, dc
+    h[...] = _while(t, lengths, _unless(begins, before), h[...])
 
 
-def _activated(z: jax.Array, c: jax.Array, peephole: Any):
-    """The gates i, f, g, o apart, and the new c."""
-    hidden = c.shape[-1]
-    z_i, z_f, z_g, z_o = (z[:, n * hidden : (n + 1) * hidden] for n in range(4))
+def _activated(k: int, ins: Refs, columns: slice, seen: jax.Array, c: jax.Array):
+    """The gates i, f, g, o of some cells, and their new c."""
+    z_i, z_f, z_g, z_o = (
+        ins["xp"][k, :, slab].astype(c.dtype) + _dot(seen, ins["wh"][:, slab])
+        for slab in _slabs(columns, ins["c"])
+    )
+    peephole = ins["peephole"][:, columns] if "peephole" in ins else None
     if peephole is not None:
-        z_i, z_f = z_i + peephole[0:1, :] * c, z_f + peephole[1:2, :] * c
+        z_i, z_f = z_i + peephole[0:1] * c, z_f + peephole[1:2] * c
     i, f, g = _sigmoid(z_i), _sigmoid(z_f), jnp.tanh(z_g)
     c = f * c + i * g
     if peephole is not None:
-        z_o = z_o + peephole[2:3, :] * c
+        z_o = z_o + peephole[2:3] * c
     return (i, f, g, _sigmoid(z_o)), c
 
 
-def _through_gates(k: int, ins: Refs, like: Any, d_out: jax.Array, dc: jax.Array):
-    """dz of each gate, and the cotangent of the c that entered the step."""
+def _through_gates(k: int, ins: Refs, columns: slice, d_out: jax.Array, dc: jax.Array):
+    """dz of each gate of some cells, and the cotangent of the c that entered."""
     i, f, g, o = (
-        ins["gates"][k, :, _slab(which, like)].astype(like.dtype) for which in range(4)
+        ins["gates"][k, :, slab].astype(dc.dtype) for slab in _slabs(columns, ins["c"])
     )
-    c = ins["cells"][k]
+    c = ins["cells"][k, :, columns]
     squashed = jnp.tanh(f * c + i * g)
     dz_o = d_out * squashed * o * (1 - o)
     dc = dc + d_out * o * (1 - squashed * squashed)
-    peephole = ins.get("peephole")
+    peephole = ins["peephole"][:, columns] if "peephole" in ins else None
     if peephole is not None:
-        dc = dc + dz_o * peephole[2:3, :]
+        dc = dc + dz_o * peephole[2:3]
     dz_i, dz_f, dz_g = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g)
     dc = dc * f
     if peephole is not None:
-        dc = dc + dz_i * peephole[0:1, :] + dz_f * peephole[1:2, :]
+        dc = dc + dz_i * peephole[0:1] + dz_f * peephole[1:2]
     return (dz_i, dz_f, dz_g, dz_o), dc
 
 
@@ -156,23 +150,34 @@ def _dot(left: jax.Array, right: jax.Array) -> jax.Array:
     return jnp.dot(left, right, precision=exact, preferred_element_type=precise)
 
 
-def _slab(which: int, like: Any) -> slice:
-    """The columns of a gate."""
-    hidden = like.shape[-1]
-    return slice(which * hidden, (which + 1) * hidden)
+def _pieces(c: Any) -> Iterator[slice]:
+    """Some cells at a time: while one piece is squashed, the next is multiplied, and
+    what lies between is small enough for registers."""
+    hidden = c.shape[-1]
+    for start in range(0, hidden, PIECE):
+        yield slice(start, min(start + PIECE, hidden))
 
 
-def _kept(t: Any, ins: Refs, values: jax.Array) -> jax.Array:
-    """Zero where a row has ended."""
-    if "lengths" not in ins:
-        return values
-    within = _within(t, ins["lengths"][...], values)
-    return jnp.where(within, values, jnp.zeros_like(values))
+def _slabs(cells: slice, c: Any) -> list[slice]:
+    """The columns of these cells in each of the four gates."""
+    hidden = c.shape[-1]
+    return [slice(n * hidden + cells.start, n * hidden + cells.stop) for n in range(4)]
 
 
-def _within(t: Any, lengths: jax.Array, like: Any) -> jax.Array:
-    """Whether step t lies in each row, spread over columns; lengths [rows, 1]."""
-    return jnp.broadcast_to(lengths, like.shape) > t
+def _while(t: Any, lengths: Any, then: jax.Array, otherwise: jax.Array) -> jax.Array:
+    """`then` in the rows that step t lies in; lengths [rows, 1]."""
+    if lengths is None:
+        return then
+    within = jnp.broadcast_to(lengths[...], then.shape) > t
+    return jnp.where(within, then, otherwise)
+
+
+def _unless(begins: jax.Array | None, state: jax.Array) -> jax.Array:
+    """Zero in the rows in which a sequence begins."""
+    if begins is None:
+        return state
+    spread = jnp.broadcast_to(begins, state.shape) > 0.5
+    return jnp.where(spread, jnp.zeros_like(state), state)
 
 
 def _begins(t: Any, resets: Any) -> jax.Array:
@@ -181,7 +186,3 @@ def _begins(t: Any, resets: Any) -> jax.Array:
     lane = lax.broadcasted_iota(jnp.int32, flags.shape, 1)
     here = lane == (t & (LANES - 1))  # `%` compiles only on a TPU's own host
     return jnp.sum(jnp.where(here, flags, 0.0), axis=1, keepdims=True)
-
-
-def _spread(begins: jax.Array, like: jax.Array) -> jax.Array:
-    return jnp.broadcast_to(begins, like.shape) > 0.5

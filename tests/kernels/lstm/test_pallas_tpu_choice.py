@@ -1,0 +1,91 @@
+"""Which calls the TPU kernels take, and how they cut them, without any compiler."""
+
+import re
+
+import jax.numpy as jnp
+import pytest
+
+from kernels import LstmWeights, UnsupportedCase, lstm
+from kernels.lstm import pallas_tpu, tpu_tiles
+from kernels.lstm.spec import Case
+from kernels.lstm.tpu_tiles import GENERATIONS, Sweep
+
+CASE = Case(
+    batch=64,
+    time=100,
+    features=8,
+    hidden=512,
+    projected=512,
+    dtype="bfloat16",
+    peephole=False,
+    projection=False,
+    lengths=False,
+    resets=False,
+    h_mask=False,
+    reverse=False,
+    platform="cpu",
+)
+SWEEP = Sweep(False, 100, 64, 512, 512, 2, "gates", *(5 * [False]))
+
+
+def test_away_from_tpus_it_says_what_can():
+    reason = pallas_tpu.supports(CASE)
+    assert reason is not None
+    assert "this is a cpu" in reason
+    assert "kernels.lstm.interpreted" in reason
+    weights = LstmWeights(jnp.ones((2, 8)), jnp.ones((2, 8)), jnp.ones(8))
+    with pytest.raises(UnsupportedCase, match=r"this is a cpu.*xla, reference can"):
+        lstm(jnp.ones((1, 3, 2)), weights, backend="kernels.lstm.pallas_tpu")
+
+
+@pytest.mark.parametrize(
+    ("generation", "change", "said"),
+    [
+        ("v5e", {}, None),
+        ("v5e", {"dtype": "float16"}, "float32 and bfloat16, and x is float16"),
+        ("v4", {"hidden": 1024, "projected": 1024, "batch": 8}, None),
+        ("v4", {"hidden": 2048, "projected": 2048, "batch": 8}, r"v4 has 16"),
+        ("v5p", {"hidden": 2048, "projected": 2048, "batch": 8}, None),
+        ("v7x", {"hidden": 3072, "projected": 3072, "batch": 8}, r"v7x has 64"),
+        ("v6e", {"hidden": 2560, "projected": 2560, "batch": 8}, None),
+        ("v6e", {"hidden": 4096, "projected": 4096}, r"wh \[4096, 16384\].*has 128"),
+    ],
+)
+def test_what_fits_is_taken(generation, change, said):
+    with tpu_tiles.compiling_for(generation):
+        reason = pallas_tpu.supports(CASE._replace(**change))
+    if said is None:
+        assert reason is None
+    else:
+        assert reason is not None
+        assert re.search(said, reason)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("batch", [1, 3, 8, 64, 255, 257, 300, 1000])
+def test_a_tile_is_whole_registers_and_fits(generation, batch):
+    sweep = SWEEP._replace(batch=batch)
+    tile = tpu_tiles.chosen(sweep, generation)
+    assert tile is not None
+    assert tile.batch == batch or tile.batch % 16 == 0
+    assert tile.batch <= 256
+    need = tpu_tiles.need(sweep, tile.batch, tile.time, generation)
+    assert need < tile.vmem <= GENERATIONS[generation].vmem
+
+
+def test_small_memory_cuts_steps_before_rows():
+    many = SWEEP._replace(batch=256)
+    large, small = tpu_tiles.chosen(many, "v5e"), tpu_tiles.chosen(many, "v4")
+    assert large is not None
+    assert small is not None
+    assert (large.batch, large.time) == (256, 8)
+    assert small.batch == 256
+    assert small.time < 8
+
+
+def test_an_unknown_generation_is_named():
+    with (
+        pytest.raises(ValueError, match=r"'v3' is not one of v4, v5e"),
+        tpu_tiles.compiling_for("v3"),
+    ):
+        pass
