@@ -94,7 +94,9 @@ def _known(budget: str | None) -> bool:
 
 def _replace_part(settings: Any, field: str, name: str, attribute: str | None) -> Any:
     if not hasattr(settings, field):
-        members = [f"--{f.name.replace('_', '-')}.*" for f in _fields(settings)]
+        members = [
+            f"--{f.name.replace('_', '-')}.*" for f in dataclasses.fields(settings)
+        ]
         raise UserError(
             f"--{field} {name}: this is a comparison of several runs; change a field "
             f"of one of them ({', '.join(members)}) or train it by itself"
@@ -105,10 +107,6 @@ def _replace_part(settings: Any, field: str, name: str, attribute: str | None) -
         attribute = attribute or stem.title().replace("_", "")
         part = parts.find(f"research.{field}s", f"{part.__name__}:{attribute}")
     return dataclasses.replace(settings, **{field: part()})
-
-
-def _fields(settings: Any) -> tuple[dataclasses.Field, ...]:
-    return dataclasses.fields(settings)
 
 
 def _description(module: ModuleType, also: tuple[str, ...]) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from research.data import digits
 from research.errors import UserError
 from research.metrics import digit_features
+from research.training.checkpoints import Checkpoints
 
 LEAST = 0.985  # accuracy on held-out digits; below, modes are counted too wrongly
 COMMAND = (
@@ -92,11 +92,15 @@ def trained(workdir: Path) -> tuple[dict[str, Any], int, int]:
     folder = workdir.absolute() / "checkpoints"
     if not folder.is_dir():
         raise UserError(f"{workdir} holds no checkpoints: train digit_classifier first")
-    with ocp.CheckpointManager(folder) as manager:
-        step = manager.latest_step()
-        if step is None:
+    checkpoints = Checkpoints(folder)
+    try:
+        kept = checkpoints.steps()
+        if not kept:
             raise UserError(f"{workdir} holds no finished checkpoint: resume the run")
-        state = manager.restore(step, args=ocp.args.StandardRestore())
+        step = kept[-1]
+        state = checkpoints.restore(step)
+    finally:
+        checkpoints.close()
     config = json.loads((workdir / "config.json").read_text())["config"]
     variables = {"params": state["params"], "batch_stats": state["stats"]}
     return variables, config["seed"], step
