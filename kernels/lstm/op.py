@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kernels.lstm import gradients, reference, steps, xla
+from kernels import target
+from kernels.lstm import choices, gradients, reference, steps, xla
 from kernels.lstm.backend import Backend, Streamed, Swept
 from kernels.lstm.spec import (
     POLICIES,
@@ -93,6 +94,7 @@ def lstm(
     check_inputs(x, weights, state, lengths, resets, h_mask, time_major)
     case = _case(x, weights, lengths, resets, h_mask, reverse, time_major)
     name = _chosen(case, backend)
+    choices.note(case, name)
     streams = _find(name).streams
     wanted = streams is not None and streams(case)
     plan = Plan(name, _policy(residuals, name), reverse, wanted)
@@ -172,7 +174,7 @@ def _case(x, weights, lengths, resets, h_mask, reverse, time_major) -> Case:
         resets=resets is not None,
         h_mask=h_mask is not None,
         reverse=reverse,
-        platform=jax.default_backend(),
+        platform=target.platform(),
     )
 
 

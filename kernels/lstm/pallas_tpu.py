@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from kernels import target
 from kernels.lstm import tpu_kernels, tpu_tiles
 from kernels.lstm.backend import Backend, Core, Swept, SweptBack
 from kernels.lstm.spec import Case, LstmState, wide
@@ -207,7 +208,7 @@ def _grid(
         lengths=core.masks.lengths is not None,
         resets=core.masks.resets is not None,
     )
-    generation = tpu_tiles.present(jax.default_backend()) or "v5e"
+    generation = tpu_tiles.present(target.platform()) or "v5e"
     # An interpreter has to compile each step of a block: two show all there is to show.
     tile = tpu_tiles.chosen(sweep, generation, (2, 1) if interpret else tpu_tiles.STEPS)
     if tile is None:

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import jax
 
+from kernels import target
+
 LANES = 128  # of a vector register; the last axis of every array comes in such pieces
 WIDE = 4  # bytes of float32
 MIB = 2**20
@@ -92,7 +94,8 @@ def compiling_for(generation: str) -> Iterator[None]:
         raise ValueError(f"{generation!r} is not one of {', '.join(GENERATIONS)}")
     token = _asked.set(generation)
     try:
-        yield
+        with target.tracing_for("tpu"):
+            yield
     finally:
         _asked.reset(token)
 
