@@ -36,6 +36,17 @@ CASES = (
     Case("down_even", "conv", 2, 6, 2, 3, 4, 2, ("test",)),
     Case("down_wide_stride", "conv", 1, 7, 2, 2, 2, 3, ("test",)),
     Case("flat", "conv", 3, 5, 4, 2, 3, 1, ("test",)),
+    # What native.cc does apart: batches that fill a tile's rows, channels that fill its
+    # columns or not, few channels in (taps merged) and out (scattered).
+    Case("native_down", "conv", 15, 7, 9, 37, 5, 2, ("test", "native")),
+    Case("native_few_in", "conv", 4, 8, 3, 33, 5, 2, ("test", "native")),
+    Case("native_flat", "conv", 5, 6, 16, 32, 4, 1, ("test", "native")),
+    Case("native_gaps", "conv", 4, 7, 2, 18, 2, 3, ("test", "native")),
+    Case("native_up", "conv_transpose", 29, 4, 37, 17, 5, 2, ("test", "native")),
+    Case("native_up_flat", "conv_transpose", 4, 5, 32, 40, 5, 1, ("test", "native")),
+    Case("native_up_few", "conv_transpose", 6, 7, 12, 3, 5, 2, ("test", "native")),
+    Case("native_up_more", "conv_transpose", 4, 5, 9, 5, 5, 2, ("test", "native")),
+    Case("native_up_gaps", "conv_transpose", 4, 3, 9, 2, 2, 3, ("test", "native")),
 )
 
 

@@ -11,9 +11,12 @@ turns up when a critic's plain convolution is differentiated twice (R1, WGAN-GP)
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 from jax import lax
+
+from kernels.conv_transpose import native
 
 Pair = tuple[int, int]
 
@@ -59,21 +62,46 @@ def conv_transpose(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv(x: jax.Array, kernel: jax.Array, strides: Pair) -> jax.Array:
-    return _plain_conv(x, kernel, strides)
+    return _on_cpu(
+        lambda x, kernel: native.conv(x, kernel, strides),
+        lambda x, kernel: _plain_conv(x, kernel, strides),
+        x,
+        kernel,
+    )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _transpose(g: jax.Array, kernel: jax.Array, strides: Pair, size: Pair) -> jax.Array:
     """Gradient of `_conv` for its x of height and width `size`."""
     like = jax.ShapeDtypeStruct((g.shape[0], *size, kernel.shape[2]), g.dtype)
-    return jax.linear_transpose(lambda x: _plain_conv(x, kernel, strides), like)(g)[0]
+
+    def plain(g, kernel):
+        run = jax.linear_transpose(lambda x: _plain_conv(x, kernel, strides), like)
+        return run(g)[0]
+
+    def fast(g, kernel):
+        return native.transpose(g, kernel, strides, size)
+
+    return _on_cpu(fast, plain, g, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _weight(x: jax.Array, g: jax.Array, strides: Pair, taps: Pair) -> jax.Array:
     """Gradient of `_conv` for its kernel of `taps` rows and columns."""
     like = jax.ShapeDtypeStruct((*taps, x.shape[3], g.shape[3]), x.dtype)
-    return jax.linear_transpose(lambda k: _plain_conv(x, k, strides), like)(g)[0]
+
+    def plain(x, g):
+        run = jax.linear_transpose(lambda k: _plain_conv(x, k, strides), like)
+        return run(g)[0]
+
+    return _on_cpu(lambda x, g: native.weight(x, g, strides, taps), plain, x, g)
+
+
+def _on_cpu(fast: Callable, plain: Callable, x: jax.Array, other: jax.Array):
+    """`fast` where the program runs on CPU and native.py takes the arrays."""
+    if native.refuses(x, other) is not None:
+        return plain(x, other)
+    return lax.platform_dependent(x, other, cpu=fast, default=plain)
 
 
 def _plain_conv(x: jax.Array, kernel: jax.Array, strides: Pair) -> jax.Array:

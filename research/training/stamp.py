@@ -10,6 +10,9 @@ from typing import Any
 
 import jax
 
+from kernels.conv_transpose import native
+from kernels.native import build
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -26,6 +29,7 @@ def stamp() -> dict[str, Any]:
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "device": _device_name(),
         "devices": jax.device_count(),
+        "native_kernels": build.missing(native.SOURCE, native.TARGETS) or "yes",
     }
 
 

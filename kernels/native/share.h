@@ -1,0 +1,39 @@
+// Work shared with XLA's own threads.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace native {
+
+// Runs task(0) … task(tasks − 1), each once, on this thread and on the pool's.
+//
+// The caller takes tasks too, and waits only for those that another thread has begun:
+// it ends even if the pool never runs a thing, as where several devices of one process
+// fill it. Which thread runs a task changes no result.
+template <typename Task>
+void share(xla::ffi::ThreadPool pool, long tasks, const Task& task) {
+  struct Progress {
+    std::atomic<long> next{0}, done{0};
+  };
+  auto progress = std::make_shared<Progress>();
+  auto work = [progress, tasks, &task] {  // `task` is touched only while one is left
+    for (long i; (i = progress->next.fetch_add(1)) < tasks;) {
+      task(i);
+      progress->done.fetch_add(1, std::memory_order_release);
+    }
+  };
+  const long cores = std::max(1u, std::thread::hardware_concurrency());
+  const long helpers = std::min({pool.num_threads(), cores, tasks}) - 1;
+  for (long i = 0; i < helpers; ++i) pool.Schedule(std::function<void()>(work));
+  work();
+  while (progress->done.load(std::memory_order_acquire) < tasks)
+    std::this_thread::yield();
+}
+
+}  // namespace native
