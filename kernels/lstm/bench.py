@@ -13,7 +13,7 @@ import numpy as np
 
 from kernels import measure
 from kernels.lstm.cases import Shape, tagged
-from kernels.lstm.op import BACKENDS, explain, lstm
+from kernels.lstm.op import able, lstm
 from kernels.lstm.spec import LstmState, LstmWeights
 
 WHAT = ("forward", "forward+backward")
@@ -55,9 +55,10 @@ def contestants(case: Shape, backward: bool) -> dict[str, measure.Call]:
     shapes = ((case.features, columns), (case.hidden, columns), (columns,))
     weights = LstmWeights(*(jnp.asarray(normal(*shape)) for shape in shapes))
     there, wanted = jnp.asarray(x), jnp.asarray(dy)
-    verdicts = explain(there, weights)
-    able = [n for n in BACKENDS if verdicts[n] in ("taken", "able")]
-    ours = {name: _ours(name, there, weights, wanted, backward) for name in able}
+    ours = {
+        name: _ours(name, there, weights, wanted, backward)
+        for name in able(case.case())
+    }
     return ours | {
         "torch": _torch(x, weights, dy, backward),
         "flax": _flax(there, case.hidden, wanted, backward),

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+from kernels import target
+from kernels.lstm.spec import Case
+
 
 class Shape(NamedTuple):
     """One call of `lstm`. Its arrays are made by whoever uses it."""
@@ -21,6 +24,24 @@ class Shape(NamedTuple):
 
     def __str__(self) -> str:
         return self.name
+
+    def case(self, dtype: str = "float32") -> Case:
+        """What a backend is asked about it, on the platform that calls are made for."""
+        return Case(
+            batch=self.batch,
+            time=self.time,
+            features=self.features,
+            hidden=self.hidden,
+            projected=self.projected or self.hidden,
+            dtype=dtype,
+            peephole=self.peephole,
+            projection=bool(self.projected),
+            lengths=self.lengths,
+            resets=self.resets,
+            h_mask=self.h_mask,
+            reverse=self.reverse,
+            platform=target.platform(),
+        )
 
 
 CASES = (

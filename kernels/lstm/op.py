@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from kernels import target
-from kernels.lstm import choices, gradients, reference, steps, xla
+from kernels.lstm import choices, gradients, pallas_tpu, reference, steps, xla
 from kernels.lstm.backend import Backend, Streamed, Swept
 from kernels.lstm.spec import (
     POLICIES,
@@ -35,6 +35,7 @@ from kernels.lstm.spec import (
 
 # In the order of preference: without a name the first that supports the case is taken.
 BACKENDS: dict[str, Backend] = {
+    "pallas_tpu": pallas_tpu.BACKEND,
     "xla": Backend(xla.supports, xla.forward, xla.backward, "store", xla.streams),
     "reference": Backend(reference.supports, None, None, "store"),
 }
@@ -188,14 +189,18 @@ def _find(name: str) -> Backend:
     )
 
 
+def able(case: Case) -> list[str]:
+    """The backends that can do a case, in order of preference."""
+    return [n for n, backend in BACKENDS.items() if backend.supports(case) is None]
+
+
 def _chosen(case: Case, name: str | None) -> str:
-    able = (n for n, backend in BACKENDS.items() if backend.supports(case) is None)
     if name is None:
-        return next(able)
+        return able(case)[0]
     reason = _find(name).supports(case)
     if reason is not None:
         raise UnsupportedCase(
-            f"backend {name!r} cannot do this: {reason}; {', '.join(able)} can"
+            f"backend {name!r} cannot do this: {reason}; {', '.join(able(case))} can"
         )
     return name
 

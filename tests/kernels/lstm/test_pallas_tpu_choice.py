@@ -2,10 +2,11 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import pytest
 
-from kernels import LstmWeights, UnsupportedCase, lstm
+from kernels import LstmWeights, UnsupportedCase, explain, lstm
 from kernels.lstm import pallas_tpu, tpu_tiles
 from kernels.lstm.spec import Case
 from kernels.lstm.tpu_tiles import GENERATIONS, Sweep
@@ -35,7 +36,16 @@ def test_away_from_tpus_it_says_what_can():
     assert "kernels.lstm.interpreted" in reason
     weights = LstmWeights(jnp.ones((2, 8)), jnp.ones((2, 8)), jnp.ones(8))
     with pytest.raises(UnsupportedCase, match=r"this is a cpu.*xla, reference can"):
-        lstm(jnp.ones((1, 3, 2)), weights, backend="kernels.lstm.pallas_tpu")
+        lstm(jnp.ones((1, 3, 2)), weights, backend="pallas_tpu")
+
+
+def test_on_a_tpu_it_is_taken():
+    shapes = ((2, 8), (2, 8), (8,))
+    weights = LstmWeights(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
+    x = jax.ShapeDtypeStruct((1, 3, 2), jnp.float32)
+    assert explain(x, weights)["pallas_tpu"].startswith("it is for TPUs")
+    with tpu_tiles.compiling_for("v5e"):
+        assert explain(x, weights)["pallas_tpu"] == "taken"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
     reason="the compiler is not installed: pip install -e '.[preflight]'",
 )
 
-TPU = "kernels.lstm.pallas_tpu"
+TPU = "pallas_tpu"
 LARGEST = {"tpu_64_mib": ("v5p", "v7x"), "tpu_128_mib": ("v5e",)}
 WAYS = [
     pytest.param(generation, case, dtype, id=f"{generation}-{case}-{dtype}")
