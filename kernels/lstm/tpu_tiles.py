@@ -22,11 +22,12 @@ STEPS = (8, 4, 2, 1)  # of one iteration: more than 8 gain nothing and compile l
 
 
 class Generation(NamedTuple):
-    """One kind of TPU core, and what libtpu 0.0.52 takes of its VMEM beyond blocks.
+    """One kind of TPU core, and what its compiler takes of its VMEM beyond blocks.
 
     Blocks it takes exactly as `need` adds them up. Values that do not stay in registers
     come on top: the most that was measured for batches of 8 to 256 and hidden sizes of
-    128 to 1,024 (on v4 and v5e; a few of them on v6e and v7x; v5p by its tests alone).
+    128 to 1,024 (on v4 and v5e; a few of them on v6e and v7x; v5p by its tests alone),
+    with libtpu 0.0.52; 0.0.42.1 passes the same tests.
     """
 
     kind: str  # what jax calls its devices
