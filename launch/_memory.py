@@ -9,8 +9,13 @@ import contextlib
 import ctypes
 
 # <malloc.h>: parameter and value.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-SETTINGS = {M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**28, M_MMAP_MAX: 0}
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
+SETTINGS = {
+    M_TRIM_THRESHOLD: 2**31 - 1,
+    M_TOP_PAD: 2**28,
+    M_MMAP_MAX: 0,
+    M_ARENA_MAX: 1,
+}
 
 
 def keep_freed_memory() -> None:

@@ -57,3 +57,5 @@ class Backend(NamedTuple):
     residuals: str  # the policy it prefers
     # Whether it wants to work x·wx out step by step, for a case: None is never.
     streams: Callable[[Case], bool] | None = None
+    # Its own form of gradients.weight_gradients; None takes that one.
+    weight_gradients: Callable[..., tuple] | None = None

@@ -56,6 +56,10 @@ CASES = (
     Shape("projected", 5, 3, 3, 6, projected=4),
     Shape("everything", 9, 4, 3, 6, 4, True, True, True, True, False),
     Shape("everything_reversed", 9, 4, 3, 6, 4, True, True, True, True, True),
+    Shape("masked", 9, 4, 3, 6, 0, False, True, True, True, False),
+    Shape("masked_reversed", 9, 4, 3, 6, 0, False, True, True, True, True),
+    # More rows than a thread's tile, cells that do not fill a vector.
+    Shape("tall", 5, 33, 4, 37, 0, False, False, True, True, False),
     # The shapes that CPU speed is judged by.
     Shape("words", 100, 64, 256, 256, tags=("bench",)),
     Shape("words_wide", 35, 20, 650, 650, tags=("bench",)),

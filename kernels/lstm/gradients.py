@@ -4,6 +4,8 @@ Deferring them is faster than summing in the loop, and with bfloat16 20 times mo
 exact: each gradient is one product, added up in float32.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -54,6 +56,7 @@ def deferred(
     gates: jax.Array,
     cells: jax.Array,
     swept: SweptBack,
+    products: Callable[..., tuple],
 ) -> Operands:
     """Cotangents of all operands from those of the gates.
 
@@ -61,14 +64,16 @@ def deferred(
       h, cells: entering each step.
       gates: of each step.
       swept: what the backward sweep left.
+      products: `weight_gradients`, or a backend's own.
     """
     x, weights, state, h_mask = operands
     dz, precise = swept.dz, cells.dtype
     seen = h if h_mask is None else h * h_mask
+    dwx, dwh, db = products(x, seen, dz)
     d_weights = LstmWeights(
-        wx=_summed(x, dz).astype(weights.wx.dtype),
-        wh=_summed(seen, dz).astype(weights.wh.dtype),
-        b=jnp.sum(dz, (0, 1), dtype=precise).astype(weights.b.dtype),
+        wx=dwx.astype(weights.wx.dtype),
+        wh=dwh.astype(weights.wh.dtype),
+        b=db.astype(weights.b.dtype),
         peephole=_peephole_gradient(weights.peephole, gates, cells, dz),
         projection=_projection_gradient(weights.projection, gates, cells, swept.dh),
     )
@@ -81,6 +86,20 @@ def deferred(
         swept.initial.h.astype(state.h.dtype), swept.initial.c.astype(state.c.dtype)
     )
     return Operands(dx, d_weights, d_state, d_mask)
+
+
+def weight_gradients(
+    x: jax.Array, h: jax.Array, dz: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Gradients of wx, wh and b, wide.
+
+    Args:
+      x: [time, batch, features].
+      h: [time, batch, projected], as wh saw it.
+      dz: [time, batch, 4·hidden].
+    """
+    db = jnp.sum(dz, (0, 1), dtype=wide(dz.dtype))
+    return _summed(x, dz), _summed(h, dz), db
 
 
 def _summed(left: jax.Array, right: jax.Array) -> jax.Array:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from kernels import target
-from kernels.lstm import choices, gradients, pallas_tpu, reference, steps, xla
+from kernels.lstm import choices, gradients, native, pallas_tpu, reference, steps, xla
 from kernels.lstm.backend import Backend, Streamed, Swept
 from kernels.lstm.spec import (
     POLICIES,
@@ -36,6 +36,7 @@ from kernels.lstm.spec import (
 # In the order of preference: without a name the first that supports the case is taken.
 BACKENDS: dict[str, Backend] = {
     "pallas_tpu": pallas_tpu.BACKEND,
+    "native": native.BACKEND,
     "xla": Backend(xla.supports, xla.forward, xla.backward, "store", xla.streams),
     "reference": Backend(reference.supports, None, None, "store"),
 }
@@ -292,11 +293,12 @@ def _gradients(
     gates = swept.gates
     if gates is None:
         gates = gradients.recomputed(operands, h, cells)
-    backward = _find(plan.backend).backward
-    assert backward is not None
+    backend = _find(plan.backend)
+    assert backend.backward is not None
     core = gradients.core(operands, masks)
-    back = backward(gates, cells, core, plan.reverse, dy, dlast)
-    return gradients.deferred(operands, h, gates, cells, back)
+    back = backend.backward(gates, cells, core, plan.reverse, dy, dlast)
+    products = backend.weight_gradients or gradients.weight_gradients
+    return gradients.deferred(operands, h, gates, cells, back, products)
 
 
 def _outputs_forward(plan: Plan, operands: Operands, masks: Masks):

@@ -11,6 +11,12 @@
 
 namespace native {
 
+// How many threads may help at once, this one among them.
+inline long threads(const xla::ffi::ThreadPool& pool) {
+  const long cores = std::max(1u, std::thread::hardware_concurrency());
+  return std::clamp<long>(pool.num_threads(), 1, cores);
+}
+
 // Runs task(0) … task(tasks − 1), each once, on this thread and on the pool's.
 //
 // The caller takes tasks too, and waits only for those that another thread has begun:
@@ -28,8 +34,7 @@ void share(xla::ffi::ThreadPool pool, long tasks, const Task& task) {
       progress->done.fetch_add(1, std::memory_order_release);
     }
   };
-  const long cores = std::max(1u, std::thread::hardware_concurrency());
-  const long helpers = std::min({pool.num_threads(), cores, tasks}) - 1;
+  const long helpers = std::min(threads(pool), tasks) - 1;
   for (long i = 0; i < helpers; ++i) pool.Schedule(std::function<void()>(work));
   work();
   while (progress->done.load(std::memory_order_acquire) < tasks)

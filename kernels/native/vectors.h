@@ -3,6 +3,8 @@
 // processor has would split it, slowly; so the width is read from its own macros.
 #pragma once
 
+#include <cstring>
+
 namespace native {
 
 #if defined(__AVX512F__)
@@ -17,9 +19,20 @@ inline constexpr int kLanes = 4, kRows = 6;
 
 typedef float Vector __attribute__((vector_size(4 * kLanes)));
 typedef float Unaligned __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
-typedef int Integers __attribute__((vector_size(4 * kLanes)));
 
 inline Vector load(const float* from) { return *(const Unaligned*)from; }
 inline void store(float* to, Vector v) { *(Unaligned*)to = v; }
+
+// The first `count` lanes alone; the others are read as zeros.
+inline Vector load(const float* from, long count) {
+  if (count >= kLanes) return load(from);
+  Vector v = {};
+  std::memcpy(&v, from, count * sizeof(float));
+  return v;
+}
+inline void store(float* to, Vector v, long count) {
+  if (count >= kLanes) return store(to, v);
+  std::memcpy(to, &v, count * sizeof(float));
+}
 
 }  // namespace native

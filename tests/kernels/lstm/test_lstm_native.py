@@ -1,0 +1,172 @@
+"""The C++ sweeps against the oracle: every case they take, every residual policy."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels import LstmWeights, explain, lstm
+from kernels.lstm import native, pallas_tpu
+from kernels.lstm.cases import tagged
+from kernels.lstm.spec import POLICIES
+
+ABSENT = native.build.missing(native.SOURCE, native.TARGETS)
+CASES = [c for c in tagged("test") if native.supports(c.case()) is None]
+FEW = ("odd", "masked_reversed", "tall")
+
+pytestmark = pytest.mark.skipif(ABSENT is not None, reason=str(ABSENT))
+
+
+@pytest.mark.parametrize(
+    ("case", "policy"),
+    [
+        pytest.param(case, policy, id=f"{case}-{policy}")
+        for case, policy in itertools.product(CASES, POLICIES)
+        if policy == "store" or case.name in FEW
+    ],
+)
+def test_value_and_gradients_are_the_oracles(case, policy, oracle):
+    p = oracle.problem(case, "float32")
+    arrays, cotangents = oracle.on_device(p, "float32")
+    run = oracle.compiled(p, backend="native", residuals=policy)
+    outputs, gradient = run(arrays, cotangents)
+    oracle.near(outputs, oracle.forward(p), 2e-6)
+    oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=1e-5)
+    for kept in ("y", "h", "c"):  # one cotangent at a time
+        one = jax.tree.map(jnp.zeros_like, cotangents)
+        one = one._replace(**{kept: getattr(cotangents, kept)})
+        exact = oracle.gradient(p, jax.tree.map(np.asarray, one))
+        oracle.near(run(arrays, one)[1], exact, relative=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("case", ["masked", "tall"])
+def test_the_threads_that_share_the_work_change_no_bit(case, threads, oracle, tmp_path):
+    """One thread takes rows, several take cells or rows: the sums are the same."""
+    shape = next(c for c in CASES if c.name == case)
+    p = oracle.problem(shape, "float32")
+    arrays, cotangents = oracle.on_device(p, "float32")
+    mine = oracle.compiled(p, backend="native")(arrays, cotangents)
+    stored = tmp_path / "given.npz"
+    leaves = jax.tree.leaves((arrays, cotangents, p.lengths, p.resets))
+    np.savez(stored, *map(np.asarray, leaves))
+    other = run_with_threads(threads, case, stored)
+    for a, b in zip(jax.tree.leaves(mine), other, strict=True):
+        np.testing.assert_array_equal(np.asarray(a), b)
+
+
+def run_with_threads(threads, case, stored):
+    """Outputs and gradient of the same arrays in a process with that many threads."""
+    code = f"""
+import sys; sys.path.insert(0, "tests/kernels/lstm")
+import jax, numpy as np, conftest
+from kernels.lstm.cases import tagged
+shape = next(c for c in tagged("test") if c.name == {case!r})
+p = conftest.problem(shape, "float32")
+arrays, cotangents = conftest.on_device(p, "float32")
+given = np.load({str(stored)!r})
+for a, b in zip(jax.tree.leaves((arrays, cotangents)), given.values()):
+    np.testing.assert_array_equal(a, b)
+found = conftest.outputs_and_gradient(p, backend="native")(arrays, cotangents)
+np.savez({str(stored.with_name("found.npz"))!r}, *jax.tree.leaves(found))
+"""
+    root = Path(native.__file__).parents[2]
+    environment = os.environ | {"NPROC": str(threads), "JAX_NUM_CPU_DEVICES": "1"}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, cwd=root, env=environment)
+    return list(np.load(stored.with_name("found.npz")).values())
+
+
+def test_it_is_what_a_cpu_takes():
+    case = next(c for c in CASES if c.name == "odd")
+    assert native.supports(case.case("bfloat16")) == "bfloat16: only float32 is done"
+    weights = jax.eval_shape(lambda: arrays_of(case)[1])
+    assert explain(jax.ShapeDtypeStruct((3, 7, 5), jnp.float32), weights) == {
+        "pallas_tpu": explain_tpu(),
+        "native": "taken",
+        "xla": "able",
+        "reference": "able",
+    }
+
+
+def arrays_of(case):
+    columns = 4 * case.hidden
+    shapes = ((case.features, columns), (case.hidden, columns), (columns,))
+    weights = LstmWeights(*(jnp.ones(shape) for shape in shapes))
+    return jnp.ones((case.batch, case.time, case.features)), weights
+
+
+def explain_tpu() -> str:
+    case = next(c for c in CASES if c.name == "odd")
+    return str(pallas_tpu.BACKEND.supports(case.case()))
+
+
+def test_gradient_of_the_gradient_norm_is_the_reference_s(oracle):
+    case = next(c for c in CASES if c.name == "masked")
+    p = oracle.problem(case, "float32")
+    arrays, cotangents = oracle.on_device(p, "float32")
+
+    def penalty(arrays, backend):
+        def value(x):
+            y, last = lstm(
+                x, arrays.weights, arrays.state, h_mask=arrays.h_mask,
+                backend=backend, **p.options(),
+            )  # fmt: skip
+            return jnp.vdot(y, cotangents.y) + jnp.vdot(last.c, cotangents.c)
+
+        return jnp.sum(jax.grad(value)(arrays.x) ** 2)
+
+    got, want = (
+        jax.jit(jax.grad(penalty), static_argnums=1)(arrays, backend)
+        for backend in ("native", "reference")
+    )
+    oracle.near(got, jax.tree.map(np.asarray, want), relative=1e-5)
+
+
+@pytest.mark.parametrize("over", ["x", "weights", "both"])
+def test_vmap_is_a_loop(over, oracle):
+    case = next(c for c in CASES if c.name == "odd")
+    p = oracle.problem(case, "float32")
+    arrays, _ = oracle.on_device(p, "float32")
+    x, weights, state, _ = arrays
+
+    def value(x, weights):
+        y, _ = lstm(x, weights, state, backend="native")
+        return jnp.sum(y**3)
+
+    many_x = jnp.stack([x, -x, 2 * x])
+    many_weights = jax.tree.map(lambda w: jnp.stack([w, w / 2, -w]), weights)
+    given = (
+        many_x if over != "weights" else x,
+        many_weights if over != "x" else weights,
+    )
+    axes = (0 if over != "weights" else None, 0 if over != "x" else None)
+    got = jax.vmap(jax.value_and_grad(value, (0, 1)), axes)(*given)
+    for i in range(3):
+        one = [
+            jax.tree.map(lambda a: a[i], g) if axis == 0 else g  # noqa: B023
+            for g, axis in zip(given, axes, strict=True)
+        ]
+        want = jax.value_and_grad(value, (0, 1))(*one)
+        oracle.near(jax.tree.map(lambda a: a[i], got), want, relative=1e-5)  # noqa: B023
+
+
+def test_pmapped_sweeps_are_the_same(oracle):
+    case = next(c for c in CASES if c.name == "tall")
+    p = oracle.problem(case, "float32")
+    arrays, _ = oracle.on_device(p, "float32")
+    x, weights, state, _ = arrays
+    devices = jax.device_count()
+    many = jnp.stack([x * (i + 1) for i in range(devices)])
+    run = jax.pmap(lambda x: lstm(x, weights, state, backend="native")[0])
+    for _ in range(5):
+        got = run(many)
+    for i in range(devices):
+        want = lstm(many[i], weights, state, backend="native")[0]
+        np.testing.assert_array_equal(got[i], want)
