@@ -46,6 +46,8 @@ CASES = (
     Case("native_up_flat", "conv_transpose", 4, 5, 32, 40, 5, 1, ("test", "native")),
     Case("native_up_few", "conv_transpose", 6, 7, 12, 3, 5, 2, ("test", "native")),
     Case("native_up_more", "conv_transpose", 4, 5, 9, 5, 5, 2, ("test", "native")),
+    Case("spectral", "conv", 16, 7, 64, 80, 5, 1, ("test", "native")),
+    Case("spectral_even", "conv_transpose", 24, 6, 80, 66, 4, 1, ("test", "native")),
     Case("native_up_gaps", "conv_transpose", 4, 3, 9, 2, 2, 3, ("test", "native")),
 )
 

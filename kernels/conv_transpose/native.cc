@@ -319,6 +319,78 @@ void weight(ffi::ThreadPool pool, const Weight& of, long batch, const float* x,
   });
 }
 
+// One product for each of many matrices: y[m] = a[m]·w[m], or a[m]ᵀ·w[m].
+ffi::Error Products(ffi::ThreadPool pool, Buffer a, Buffer w, Result y,
+                    bool transposed) {
+  const auto from = w.dimensions(), to = y->dimensions();
+  const long many = to[0], rows = to[1], depth = from[1], columns = to[2];
+  const long row = transposed ? 1 : depth, step = transposed ? rows : 1;
+  const long blocks = (rows + kRows - 1) / kRows;
+  const long panels = (columns + kWidth - 1) / kWidth;
+  native::share(pool, many, [&](long m) {
+    const float* left = a.typed_data() + m * rows * depth;
+    std::vector<float> edge;  // a last panel that is not whole, with zeros beside it
+    for (long panel = 0; panel < panels; ++panel) {
+      const float* right = w.typed_data() + m * depth * columns + panel * kWidth;
+      const long wide = std::min<long>(kWidth, columns - panel * kWidth);
+      if (wide < kWidth) {
+        edge.resize(depth * kWidth);
+        for (long k = 0; k < depth; ++k)
+          std::memcpy(&edge[k * kWidth], right + k * columns, wide * sizeof(float));
+        right = edge.data();
+      }
+      const long pitch = wide < kWidth ? kWidth : columns;
+      for (long block = 0; block < blocks; ++block) {
+        const long first = native::block_start(rows, blocks, block);
+        const long count = native::block_start(rows, blocks, block + 1) - first;
+        native::with_rows<kRows>(count, [&](auto constant) {
+          Vector sums[decltype(constant)::value][kVectors] = {};
+          native::multiply_add(sums, left + first * row, row, step, right, depth, pitch);
+          put(sums, y->typed_data() + (m * rows + first) * columns + panel * kWidth,
+              columns, wide);
+        });
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
+// One matrix [rows, depth] times many: x [many, depth, columns] → y [rows, many,
+// columns], or, `back`, x [depth, many, columns] → y [many, rows, columns].
+ffi::Error Mix(ffi::ThreadPool pool, Buffer matrix, Buffer x, Result y, bool back) {
+  const auto of = matrix.dimensions(), from = x.dimensions();
+  const long rows = of[0], depth = of[1], columns = from[2];
+  const long many = back ? from[1] : from[0];
+  const long pitch = back ? many * columns : columns;
+  const long row = back ? columns : many * columns;
+  const long blocks = (rows + kRows - 1) / kRows;
+  const long panels = (columns + kWidth - 1) / kWidth, group = 8;
+  const long groups = (panels + group - 1) / group;
+  native::share(pool, many * groups, [&](long task) {
+    const long item = task / groups, first_panel = task % groups * group;
+    const float* in = x.typed_data() + item * (back ? 1 : depth) * columns;
+    float* out = y->typed_data() + item * (back ? rows : 1) * columns;
+    std::vector<float> packed(depth * kWidth);
+    for (long p = first_panel; p < std::min(panels, first_panel + group); ++p) {
+      const long wide = std::min<long>(kWidth, columns - p * kWidth);
+      for (long k = 0; k < depth; ++k)  // it is read again for every block of rows
+        std::memcpy(&packed[k * kWidth], in + k * pitch + p * kWidth,
+                    wide * sizeof(float));
+      for (long block = 0; block < blocks; ++block) {
+        const long first = native::block_start(rows, blocks, block);
+        const long count = native::block_start(rows, blocks, block + 1) - first;
+        native::with_rows<kRows>(count, [&](auto constant) {
+          Vector sums[decltype(constant)::value][kVectors] = {};
+          native::multiply_add(sums, matrix.typed_data() + first * depth, depth, 1,
+                               packed.data(), depth);
+          put(sums, out + first * row + p * kWidth, row, wide);
+        });
+      }
+    }
+  });
+  return ffi::Error::Success();
+}
+
 ffi::Error Conv(ffi::ThreadPool pool, Buffer x, Buffer kernel, Result y,
                 ffi::Span<const int64_t> strides) {
   const auto a = x.dimensions(), k = kernel.dimensions(), b = y->dimensions();
@@ -376,3 +448,17 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(NativeWeight, WeightGradient,
                                   .Arg<Buffer>()
                                   .Ret<Buffer>()
                                   .Attr<ffi::Span<const int64_t>>("strides"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(NativeProducts, Products,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Buffer>()
+                                  .Arg<Buffer>()
+                                  .Ret<Buffer>()
+                                  .Attr<bool>("transposed"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(NativeMix, Mix,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Buffer>()
+                                  .Arg<Buffer>()
+                                  .Ret<Buffer>()
+                                  .Attr<bool>("back"));

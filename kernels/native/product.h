@@ -8,20 +8,19 @@
 
 namespace native {
 
-// sums[r][v] += Σ_k a[r·row + k·step] · w[k·width + v·kLanes ..], for k < depth.
+// sums[r][v] += Σ_k a[r·row + k·step] · w[k·pitch + v·kLanes ..], for k < depth.
 //
-// w is packed: the columns of one tile lie side by side, `width` floats a step, so that
-// it is read in order. a is read where it is.
+// Where a tile's columns of w are packed, side by side, pitch is their number.
 template <int R, int Vectors>
 inline __attribute__((always_inline)) void multiply_add(
     Vector (&sums)[R][Vectors], const float* a, long row, long step, const float* w,
-    long depth) {
+    long depth, long pitch = Vectors * kLanes) {
   // A pointer for every third row: x86 adds one or two strides inside an instruction,
   // and 14 pointers would not fit into its registers.
   constexpr int kGroup = 3, kGroups = (R + kGroup - 1) / kGroup;
   const float* group[kGroups];
   for (int i = 0; i < kGroups; ++i) group[i] = a + i * kGroup * row;
-  for (long k = 0; k < depth * step; k += step, w += Vectors * kLanes) {
+  for (long k = 0; k < depth * step; k += step, w += pitch) {
     Vector columns[Vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) columns[v] = load(w + v * kLanes);

@@ -43,8 +43,10 @@ def all_three(case: Case):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_value_and_gradients_run_native_code(case):
     text = jax.jit(all_three(case)).lower(*operands(case)).as_text()
-    called = sorted(name for name in native.TARGETS if name in text)
-    assert called == sorted(native.TARGETS)
+    called = {name for name in native.TARGETS if name in text}
+    spectral = set(native.TARGETS[3:])
+    assert called == (spectral if "spectral" in case.name else called - spectral)
+    assert len(called) == (2 if called == spectral else 3)
     assert "stablehlo.convolution" not in text
 
 
