@@ -1,7 +1,7 @@
 """The TPU kernels of pallas_tpu.py in Pallas's interpreter: on any device, and slowly.
 
 `lstm(..., backend="kernels.lstm.interpreted")`, for tests and to look into a kernel. It
-takes every dtype, and every size that a v5e holds. Never chosen unless named.
+takes every dtype. Never chosen unless named.
 """
 
 import functools
@@ -12,7 +12,7 @@ from kernels.lstm.spec import Case
 
 
 def supports(case: Case) -> str | None:
-    """Whatever the largest TPU can."""
+    """Whatever a TPU can, and every dtype."""
     with tpu_tiles.compiling_for("v5e"):
         return pallas_tpu.supports(case._replace(dtype="float32"))
 

@@ -18,7 +18,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from kernels import target
-from kernels.lstm import choices, gradients, native, pallas_tpu, reference, steps, xla
+from kernels.lstm import (
+    choices,
+    gradients,
+    native,
+    pallas_cell,
+    pallas_tpu,
+    reference,
+    steps,
+    xla,
+)
 from kernels.lstm.backend import Backend, Streamed, Swept
 from kernels.lstm.spec import (
     POLICIES,
@@ -117,21 +126,34 @@ def lstm_cell(
     weights: LstmWeights,
     *,
     h_mask: jax.Array | None = None,
+    backend: str | None = None,
 ) -> tuple[jax.Array, LstmState]:
     """One step, for decoding and for loops of your own.
+
+    On a TPU a fused kernel that streams wh (pallas_cell.py), elsewhere plain JAX.
 
     Args:
       x: [batch, features].
       state, weights, h_mask: as for `lstm`.
+      backend: as for `lstm`, run for one step; None takes what is said above.
 
     Returns:
       The new h [batch, projected], and the new state.
 
     Raises:
       ValueError: shapes or dtypes that break a rule.
+      UnsupportedCase: the named backend cannot do this case.
     """
     check_inputs(x[None], weights, state, None, None, h_mask, time_major=True)
-    state = reference.step(x, state, weights, h_mask)
+    case = _case(x[None], weights, None, None, h_mask, False, True)
+    if backend is None and pallas_cell.supports(case) is None:
+        backend = pallas_cell.__name__
+    if backend is None:
+        state = reference.step(x, state, weights, h_mask)
+        return state.h, state
+    plan = Plan(_chosen(case, backend), "store", reverse=False, streams=False)
+    operands = Operands(x[None], weights, state, h_mask)
+    _, state = _run(plan, operands, Masks(None, None))
     return state.h, state
 
 

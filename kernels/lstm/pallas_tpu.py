@@ -7,7 +7,8 @@ that is what it waits for.
 Every gate is padded to whole registers of 128 cells: padded cells have c = h = 0. A
 hidden size that is a multiple of 128 is not copied for it. Steps past the end of time
 or of a row leave the state as it was. A last tile with too few rows is left to Pallas,
-which drops what is written outside; rows never mix.
+which drops what is written outside; rows never mix. A sweep whose wh VMEM cannot hold
+is left to pallas_cell.py.
 """
 
 import functools
@@ -19,26 +20,35 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from kernels import target
-from kernels.lstm import tpu_kernels, tpu_tiles
+from kernels.lstm import pallas_cell, tpu_kernels, tpu_tiles
 from kernels.lstm.backend import Backend, Core, Swept, SweptBack
 from kernels.lstm.spec import Case, LstmState, wide
 from kernels.lstm.tpu_kernels import Walk
-from kernels.lstm.tpu_tiles import LANES, Sweep, Tile, padded
+from kernels.lstm.tpu_tiles import LANES, Sweep, Tile, padded, to, to_gates
 
 Given = tuple[jax.Array, pl.BlockSpec]
 Wanted = tuple[tuple[int, ...], Any, pl.BlockSpec]  # shape, dtype
 
 
 def supports(case: Case) -> str | None:
-    """None if both kernels fit the TPU at hand; see also tpu_tiles.compiling_for."""
-    generation = tpu_tiles.present(case.platform)
-    if generation is None:
+    """None on a TPU, of any size; see also tpu_tiles.compiling_for."""
+    if tpu_tiles.present(case.platform) is None:
         return (
             f"it is for TPUs, and this is a {case.platform} "
             f"(backend='kernels.lstm.interpreted' runs its kernels anywhere, slowly)"
         )
-    if case.dtype not in ("float32", "bfloat16"):
-        return f"it takes float32 and bfloat16, and x is {case.dtype}"
+    if case.dtype not in tpu_tiles.DTYPES:
+        return f"it takes {' and '.join(tpu_tiles.DTYPES)}, and x is {case.dtype}"
+    return None
+
+
+def too_large(case: Case) -> str | None:
+    """Why wh cannot stay in VMEM, so that a sweep runs pallas_cell's kernels; or None.
+
+    Asked of a case that is supported; a sweep that does fit is still one kernel.
+    """
+    generation = tpu_tiles.present(case.platform)
+    assert generation is not None
     forward = Sweep(
         backward=False,
         time=case.time,
@@ -112,15 +122,17 @@ def forward(
         return _nothing(xp, core, keep)
     wide_h, wide_c, precise = padded(projected), padded(cells), wide(xp.dtype)
     grid = _grid(core, (time, batch), keep, False, reverse, interpret)
-    wh = _to(_to_gates(core.wh, wide_c), 0, wide_h)
+    if grid is None:
+        return pallas_cell.forward(xp, core, reverse, keep, interpret)
+    wh = to(to_gates(core.wh, wide_c), 0, wide_h)
     ins = _shared(core, grid, time, batch) | {
-        "xp": (_to_gates(xp, wide_c), grid.steps(4 * wide_c)),
+        "xp": (to_gates(xp, wide_c), grid.steps(4 * wide_c)),
         "wh": (wh, grid.whole(wh.shape)),
-        "h": (_to(core.state.h, 1, wide_h), grid.rows(wide_h)),
-        "c": (_to(core.state.c, 1, wide_c), grid.rows(wide_c)),
+        "h": (to(core.state.h, 1, wide_h), grid.rows(wide_h)),
+        "c": (to(core.state.c, 1, wide_c), grid.rows(wide_c)),
     }
     if core.projection is not None:
-        projection = _to(_to(core.projection, 0, wide_c), 1, wide_h)
+        projection = to(to(core.projection, 0, wide_c), 1, wide_h)
         ins["projection"] = (projection, grid.whole(projection.shape))
     outs: dict[str, Wanted] = {
         "y": ((time, batch, wide_h), xp.dtype, grid.steps(wide_h)),
@@ -156,14 +168,16 @@ def backward(
         return _nothing_back(gates, core, dy, dlast)
     wide_h, wide_c = padded(projected), padded(hidden)
     grid = _grid(core, (time, batch), None, True, not reverse, interpret)
-    back = _to(_to_gates(core.wh, wide_c), 0, wide_h).T
+    if grid is None:
+        return pallas_cell.backward(gates, cells, core, reverse, dy, dlast, interpret)
+    back = to(to_gates(core.wh, wide_c), 0, wide_h).T
     ins = _shared(core, grid, time, batch) | {
-        "dy": (_to(dy.astype(dtype), 2, wide_h), grid.steps(wide_h)),
-        "gates": (_to_gates(gates.astype(dtype), wide_c), grid.steps(4 * wide_c)),
-        "cells": (_to(cells, 2, wide_c), grid.steps(wide_c)),
+        "dy": (to(dy.astype(dtype), 2, wide_h), grid.steps(wide_h)),
+        "gates": (to_gates(gates.astype(dtype), wide_c), grid.steps(4 * wide_c)),
+        "cells": (to(cells, 2, wide_c), grid.steps(wide_c)),
         "wh": (back, grid.whole(back.shape)),
-        "h": (_to(dlast.h.astype(precise), 1, wide_h), grid.rows(wide_h)),
-        "c": (_to(dlast.c.astype(precise), 1, wide_c), grid.rows(wide_c)),
+        "h": (to(dlast.h.astype(precise), 1, wide_h), grid.rows(wide_h)),
+        "c": (to(dlast.c.astype(precise), 1, wide_c), grid.rows(wide_c)),
     }
     outs: dict[str, Wanted] = {
         "dz": ((time, batch, 4 * wide_c), dtype, grid.steps(4 * wide_c)),
@@ -171,7 +185,7 @@ def backward(
         "c": ((batch, wide_c), precise, grid.rows(wide_c)),
     }
     if core.projection is not None:
-        projection = _to(_to(core.projection.T, 0, wide_h), 1, wide_c)
+        projection = to(to(core.projection.T, 0, wide_h), 1, wide_c)
         ins["projection"] = (projection, grid.whole(projection.shape))
         outs["dh"] = ((time, batch, wide_h), dtype, grid.steps(wide_h))
     got = _run(tpu_kernels.backward_step, grid, ins, outs, interpret)
@@ -192,7 +206,8 @@ def _grid(
     backward: bool,
     down: bool,
     interpret: Any,
-) -> Grid:
+) -> Grid | None:
+    """None where wh cannot stay in VMEM."""
     time, batch = size
     sweep = Sweep(
         backward=backward,
@@ -212,7 +227,7 @@ def _grid(
     # An interpreter has to compile each step of a block: two show all there is to show.
     tile = tpu_tiles.chosen(sweep, generation, (2, 1) if interpret else tpu_tiles.STEPS)
     if tile is None:
-        raise ValueError(f"{sweep} does not fit {generation}: ask `supports` first")
+        return None
     walk = Walk(tile.time, pl.cdiv(time, tile.time), down)
     return Grid(tile, walk, pl.cdiv(batch, tile.batch))
 
@@ -222,10 +237,10 @@ def _shared(core: Core, grid: Grid, time: int, batch: int) -> dict[str, Given]:
     wide_h, wide_c = padded(core.wh.shape[0]), padded(core.wh.shape[1] // 4)
     ins: dict[str, Given] = {}
     if core.peephole is not None:
-        peephole = _to(core.peephole, 1, wide_c).astype(core.state.c.dtype)
+        peephole = to(core.peephole, 1, wide_c).astype(core.state.c.dtype)
         ins["peephole"] = (peephole, grid.whole(peephole.shape))
     if core.h_mask is not None:
-        ins["h_mask"] = (_to(core.h_mask, 1, wide_h), grid.rows(wide_h))
+        ins["h_mask"] = (to(core.h_mask, 1, wide_h), grid.rows(wide_h))
     lengths, resets = core.masks
     if lengths is None and time % grid.walk.block:
         lengths = jnp.full(batch, time)
@@ -233,7 +248,7 @@ def _shared(core: Core, grid: Grid, time: int, batch: int) -> dict[str, Given]:
         ends = jnp.clip(lengths, 0, time).astype(jnp.int32)[:, None]
         ins["lengths"] = (ends, grid.rows(1))
     if resets is not None:
-        flags = _to(resets.T.astype(jnp.float32), 1, padded(time))
+        flags = to(resets.T.astype(jnp.float32), 1, padded(time))
         ins["resets"] = (flags, grid.flags())
     return ins
 
@@ -260,24 +275,6 @@ def _run(step, grid: Grid, ins: dict[str, Given], outs: dict[str, Wanted], inter
         name=step.__name__.replace("step", "lstm"),
         interpret=interpret,
     )(arrays)
-
-
-def _to(array: jax.Array, axis: int, size: int) -> jax.Array:
-    """Zeros at the end of an axis."""
-    if array.shape[axis] == size:
-        return array
-    spare = [(0, 0)] * array.ndim
-    spare[axis] = (0, size - array.shape[axis])
-    return jnp.pad(array, spare)
-
-
-def _to_gates(array: jax.Array, hidden: int) -> jax.Array:
-    """[.., 4·cells] → [.., 4·hidden], zeros after each gate."""
-    cells = array.shape[-1] // 4
-    if cells == hidden:
-        return array
-    apart = array.reshape(*array.shape[:-1], 4, cells)
-    return _to(apart, apart.ndim - 1, hidden).reshape(*array.shape[:-1], 4 * hidden)
 
 
 def _from_gates(array: jax.Array, cells: int) -> jax.Array:

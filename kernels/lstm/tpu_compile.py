@@ -18,7 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import SingleDeviceSharding
 
 from kernels.lstm import pallas_tpu, tpu_tiles
-from kernels.lstm.backend import Core
+from kernels.lstm.backend import Backend, Core
 from kernels.lstm.cases import Shape
 from kernels.lstm.spec import LstmState, Masks
 
@@ -47,22 +47,37 @@ def devices(generation: str, topology: str | None = None) -> list[Any]:
     return topologies.get_topology_desc(topology_name=name, platform="tpu").devices
 
 
-def forward(case: Shape, dtype: str, generation: str, keep: str | None = "gates"):
+def forward(
+    case: Shape,
+    dtype: str,
+    generation: str,
+    keep: str | None = "gates",
+    backend: Backend = pallas_tpu.BACKEND,
+):
     """The forward kernel, compiled."""
-    xp, core, _, _ = _operands(case, dtype, generation)
+    xp, core, _, _ = operands(case, dtype, generation)
+    sweep = backend.forward
+    assert sweep is not None
 
     def run(xp, core):
-        return pallas_tpu.forward(xp, core, case.reverse, keep)
+        return sweep(xp, core, case.reverse, keep)
 
     return compiled(run, generation, xp, core)
 
 
-def backward(case: Shape, dtype: str, generation: str):
+def backward(
+    case: Shape,
+    dtype: str,
+    generation: str,
+    backend: Backend = pallas_tpu.BACKEND,
+):
     """The backward kernel, compiled."""
-    gates, core, cells, dy = _operands(case, dtype, generation)
+    gates, core, cells, dy = operands(case, dtype, generation)
+    sweep = backend.backward
+    assert sweep is not None
 
     def run(gates, cells, core, dy, dlast):
-        return pallas_tpu.backward(gates, cells, core, case.reverse, dy, dlast)
+        return sweep(gates, cells, core, case.reverse, dy, dlast)
 
     return compiled(run, generation, gates, cells, core, dy, core.state)
 
@@ -97,7 +112,8 @@ def uncached() -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-def _operands(case: Shape, dtype: str, generation: str):
+def operands(case: Shape, dtype: str, generation: str):
+    """Shapes of xp (and of the gates), the core, the cells and y, on a device."""
     place = SingleDeviceSharding(devices(generation)[0])
     time, batch, hidden = case.time, case.batch, case.hidden
     out = case.projected or hidden

@@ -7,7 +7,7 @@ which names there are tells what the call has: "peephole", "projection", "h_mask
 gates apart, so that cutting out a gate moves nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -77,7 +77,7 @@ def forward_step(k: int, t: Any, ins: Refs, outs: Refs, h: Any, c: Any) -> None:
         c[:, columns] = _while(t, lengths, c_new, c[:, columns])
     out = jnp.concatenate(pieces, axis=1)
     if "projection" in ins:
-        out = _dot(out, ins["projection"][...]).astype(dtype)
+        out = dot(out, ins["projection"][...]).astype(dtype)
     outs["y"][k] = _while(t, lengths, out, jnp.zeros_like(out))
     h[...] = _while(t, lengths, out, h[...])
 
@@ -88,7 +88,7 @@ def backward_step(k: int, t: Any, ins: Refs, outs: Refs, h: Any, c: Any) -> None
     begins = None if resets is None else _begins(t, resets)
     dh = through = h[...] + ins["dy"][k].astype(h.dtype)
     if "projection" in ins:
-        through = _dot(dh.astype(narrow), ins["projection"][...])
+        through = dot(dh.astype(narrow), ins["projection"][...])
         outs["dh"][k] = _while(t, lengths, dh, jnp.zeros_like(dh)).astype(narrow)
     for columns in _pieces(c):
         after = c[:, columns]
@@ -97,7 +97,7 @@ def backward_step(k: int, t: Any, ins: Refs, outs: Refs, h: Any, c: Any) -> None
             part = _while(t, lengths, part, jnp.zeros_like(part))
             outs["dz"][k, :, slab] = part.astype(narrow)
         c[:, columns] = _while(t, lengths, _unless(begins, dc), after)
-    before = _dot(outs["dz"][k], ins["wh"][...])
+    before = dot(outs["dz"][k], ins["wh"][...])
     if "h_mask" in ins:
         before = before * ins["h_mask"][...].astype(before.dtype)
     h[...] = _while(t, lengths, _unless(begins, before), h[...])
@@ -105,11 +105,17 @@ def backward_step(k: int, t: Any, ins: Refs, outs: Refs, h: Any, c: Any) -> None
 
 def _activated(k: int, ins: Refs, columns: slice, seen: jax.Array, c: jax.Array):
     """The gates i, f, g, o of some cells, and their new c."""
-    z_i, z_f, z_g, z_o = (
-        ins["xp"][k, :, slab].astype(c.dtype) + _dot(seen, ins["wh"][:, slab])
+    z = [
+        ins["xp"][k, :, slab].astype(c.dtype) + dot(seen, ins["wh"][:, slab])
         for slab in _slabs(columns, ins["c"])
-    )
+    ]
     peephole = ins["peephole"][:, columns] if "peephole" in ins else None
+    return activate(z, c, peephole)
+
+
+def activate(z: Sequence[jax.Array], c: jax.Array, peephole: jax.Array | None):
+    """cell.activate for gates that lie apart."""
+    z_i, z_f, z_g, z_o = z
     if peephole is not None:
         z_i, z_f = z_i + peephole[0:1] * c, z_f + peephole[1:2] * c
     i, f, g = _sigmoid(z_i), _sigmoid(z_f), jnp.tanh(z_g)
@@ -121,14 +127,25 @@ def _activated(k: int, ins: Refs, columns: slice, seen: jax.Array, c: jax.Array)
 
 def _through_gates(k: int, ins: Refs, columns: slice, d_out: jax.Array, dc: jax.Array):
     """dz of each gate of some cells, and the cotangent of the c that entered."""
-    i, f, g, o = (
+    gates = [
         ins["gates"][k, :, slab].astype(dc.dtype) for slab in _slabs(columns, ins["c"])
-    )
-    c = ins["cells"][k, :, columns]
+    ]
+    peephole = ins["peephole"][:, columns] if "peephole" in ins else None
+    return through_gates(gates, ins["cells"][k, :, columns], d_out, dc, peephole)
+
+
+def through_gates(
+    gates: Sequence[jax.Array],
+    c: jax.Array,
+    d_out: jax.Array,
+    dc: jax.Array,
+    peephole: jax.Array | None,
+):
+    """cell.backward for gates that lie apart."""
+    i, f, g, o = gates
     squashed = jnp.tanh(f * c + i * g)
     dz_o = d_out * squashed * o * (1 - o)
     dc = dc + d_out * o * (1 - squashed * squashed)
-    peephole = ins["peephole"][:, columns] if "peephole" in ins else None
     if peephole is not None:
         dc = dc + dz_o * peephole[2:3]
     dz_i, dz_f, dz_g = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g)
@@ -143,7 +160,7 @@ def _sigmoid(z: jax.Array) -> jax.Array:
     return 0.5 * jnp.tanh(0.5 * z) + 0.5
 
 
-def _dot(left: jax.Array, right: jax.Array) -> jax.Array:
+def dot(left: jax.Array, right: jax.Array) -> jax.Array:
     """Sums are wide; the matrix units would round float32 factors if not told."""
     exact = None if left.dtype.itemsize < 4 else lax.Precision.HIGHEST
     precise = jnp.promote_types(left.dtype, jnp.float32)

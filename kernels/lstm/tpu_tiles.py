@@ -12,12 +12,14 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from kernels import target
 
 LANES = 128  # of a vector register; the last axis of every array comes in such pieces
 WIDE = 4  # bytes of float32
 MIB = 2**20
+DTYPES = ("float32", "bfloat16")
 STEPS = (8, 4, 2, 1)  # of one iteration: more than 8 gain nothing and compile long
 
 
@@ -115,12 +117,30 @@ def padded(size: int) -> int:
     return -(-size // LANES) * LANES
 
 
+def to(array: jax.Array, axis: int, size: int) -> jax.Array:
+    """Zeros at the end of an axis."""
+    if array.shape[axis] == size:
+        return array
+    spare = [(0, 0)] * array.ndim
+    spare[axis] = (0, size - array.shape[axis])
+    return jnp.pad(array, spare)
+
+
+def to_gates(array: jax.Array, hidden: int) -> jax.Array:
+    """[.., 4·cells] → [.., 4·hidden], zeros after each gate."""
+    cells = array.shape[-1] // 4
+    if cells == hidden:
+        return array
+    apart = array.reshape(*array.shape[:-1], 4, cells)
+    return to(apart, apart.ndim - 1, hidden).reshape(*array.shape[:-1], 4 * hidden)
+
+
 def chosen(
     sweep: Sweep, generation: str, steps: tuple[int, ...] = STEPS
 ) -> Tile | None:
     """The largest tile that fits: rows first (they share wh), then steps; or None."""
     vmem = GENERATIONS[generation].vmem
-    for batch in _row_counts(sweep):
+    for batch in row_counts(sweep.batch):
         for time in steps:
             limit = _limit(sweep, batch, time, generation)
             if time <= max(sweep.time, 1) and limit <= vmem:
@@ -130,21 +150,21 @@ def chosen(
 
 def least(sweep: Sweep, generation: str) -> int:
     """Bytes of the smallest tile."""
-    return min(_limit(sweep, rows, 1, generation) for rows in _row_counts(sweep))
+    return min(_limit(sweep, rows, 1, generation) for rows in row_counts(sweep.batch))
 
 
 def _limit(sweep: Sweep, batch: int, time: int, generation: str) -> int:
     return int(1.02 * need(sweep, batch, time, generation)) + MIB // 8
 
 
-def _row_counts(sweep: Sweep) -> Iterator[int]:
+def row_counts(batch: int) -> Iterator[int]:
     """All rows if they are few, then equal shares of them in whole registers.
 
     Beyond 256 rows the matrix units are full, and more would only take memory.
     """
     rows = 2**63
-    for shares in range(1, max(sweep.batch, 1) + 1):
-        share = -(-sweep.batch // shares)
+    for shares in range(1, max(batch, 1) + 1):
+        share = -(-batch // shares)
         share = share if shares == 1 else -(-share // 16) * 16
         if share <= 256 and share < rows:
             rows = share

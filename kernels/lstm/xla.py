@@ -33,18 +33,51 @@ def streams(case: Case) -> bool:
     return case.platform == "cpu" and case.batch >= 16 and wx_bytes <= 2**20
 
 
+def product_and_cell(core: Core):
+    """One step: (z, h, c) → gates, c and o·tanh(c), where z lacks only h·wh."""
+
+    def step(z: jax.Array, seen: jax.Array, c: jax.Array):
+        z += jnp.dot(seen, core.wh, preferred_element_type=c.dtype)
+        gates, c = cell.activate(z, c, core.peephole)
+        return gates, c, cell.output(gates, c)
+
+    return step
+
+
+def cell_and_product(core: Core):
+    """One step back: (gates, c, d_output, dc) → dz, dc and dz·whᵀ, of cell.backward."""
+    # Turned once and for all, behind a barrier: left to itself XLA on CPU may fuse the
+    # pointwise part into a product with whᵀ, and one row took 10 times as long.
+    back = lax.optimization_barrier(core.wh.T)
+
+    def step(gates: jax.Array, c: jax.Array, d_output: jax.Array, dc: jax.Array):
+        gates = gates.astype(c.dtype)
+        dz, dc = cell.backward(gates, c, d_output, dc, core.peephole)
+        dz = dz.astype(core.wh.dtype)
+        return dz, dc, jnp.dot(dz, back, preferred_element_type=c.dtype)
+
+    return step
+
+
 def forward(
-    xp: jax.Array | Streamed, core: Core, reverse: bool, keep: str | None
+    xp: jax.Array | Streamed,
+    core: Core,
+    reverse: bool,
+    keep: str | None,
+    step_of=product_and_cell,
 ) -> Swept:
     """Runs the recurrence.
 
     Args:
       xp: x·wx + b, [time, batch, 4·hidden], or what it is made of.
       keep: None, "cells" (for `recompute`) or "gates" (both, for `store`).
+      step_of: makes the function of one step, as product_and_cell does; its gates are
+        read where they are kept.
     """
     sequence, weights = xp if isinstance(xp, Streamed) else (xp, None)
     dtype, precise = sequence.dtype, wide(sequence.dtype)
     valid = steps.valid_steps(core.masks.lengths, len(sequence))
+    step = step_of(core)
 
     def one(before: LstmState, inputs):
         given, valid, reset = inputs
@@ -53,9 +86,8 @@ def forward(
         if reset is not None:
             h, c = steps.where(~reset, h, 0), steps.where(~reset, c, 0)
         seen = h if core.h_mask is None else h * core.h_mask
-        z += jnp.dot(seen, core.wh, preferred_element_type=precise)
-        gates, c_new = cell.activate(z, c, core.peephole)
-        h_new = cell.output(gates, c_new).astype(dtype)
+        gates, c_new, h_new = step(z, seen, c)
+        h_new = h_new.astype(dtype)
         if core.projection is not None:
             h_new = jnp.dot(h_new, core.projection, preferred_element_type=precise)
             h_new = h_new.astype(dtype)
@@ -80,6 +112,7 @@ def backward(
     reverse: bool,
     dy: jax.Array,
     dlast: LstmState,
+    step_of=cell_and_product,
 ) -> SweptBack:
     """Runs the recurrence of the cotangents, from the last step taken to the first.
 
@@ -88,12 +121,11 @@ def backward(
       reverse: of the *forward* sweep.
       dy: [time, batch, projected], cotangent of y.
       dlast: cotangents of the last state.
+      step_of: makes the function of one step, as cell_and_product does.
     """
     dtype, precise = core.wh.dtype, cells.dtype
     valid = steps.valid_steps(core.masks.lengths, len(dy))
-    # Turned once and for all, behind a barrier: left to itself XLA on CPU may fuse the
-    # pointwise part into a product with whᵀ, and one row took 10 times as long.
-    back = lax.optimization_barrier(core.wh.T)
+    step = step_of(core)
 
     def one(after: LstmState, inputs):
         gates, c, dy, valid, reset = inputs
@@ -103,10 +135,8 @@ def backward(
             through = jnp.dot(
                 dh.astype(dtype), core.projection.T, preferred_element_type=precise
             )
-        gates = gates.astype(precise)
-        dz, dc = cell.backward(gates, c, through, after.c, core.peephole)
+        dz, dc, before = step(gates, c, through, after.c)
         dz = steps.where(valid, dz, 0)
-        before = jnp.dot(dz.astype(dtype), back, preferred_element_type=precise)
         before = before if core.h_mask is None else before * core.h_mask
         if reset is not None:
             before, dc = steps.where(~reset, before, 0), steps.where(~reset, dc, 0)
@@ -114,8 +144,8 @@ def backward(
             steps.where(valid, before, after.h), steps.where(valid, dc, after.c)
         )
         if core.projection is None:
-            return carried, (dz.astype(dtype), None)
-        return carried, (dz.astype(dtype), steps.where(valid, dh, 0).astype(dtype))
+            return carried, (dz, None)
+        return carried, (dz, steps.where(valid, dh, 0).astype(dtype))
 
     start = LstmState(*(a.astype(precise) for a in dlast))
     inputs = (gates, cells, dy, valid, core.masks.resets)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from kernels import LstmWeights, UnsupportedCase, explain, lstm
-from kernels.lstm import pallas_tpu, tpu_tiles
+from kernels.lstm import pallas_cell, pallas_tpu, tpu_tiles
 from kernels.lstm.spec import Case
 from kernels.lstm.tpu_tiles import GENERATIONS, Sweep
 
@@ -52,7 +52,6 @@ def test_on_a_tpu_it_is_taken():
     ("generation", "change", "said"),
     [
         ("v5e", {}, None),
-        ("v5e", {"dtype": "float16"}, "float32 and bfloat16, and x is float16"),
         ("v4", {"hidden": 1024, "projected": 1024, "batch": 8}, None),
         ("v4", {"hidden": 2048, "projected": 2048, "batch": 8}, r"v4 has 16"),
         ("v5p", {"hidden": 2048, "projected": 2048, "batch": 8}, None),
@@ -61,14 +60,40 @@ def test_on_a_tpu_it_is_taken():
         ("v6e", {"hidden": 4096, "projected": 4096}, r"wh \[4096, 16384\].*has 128"),
     ],
 )
-def test_what_fits_is_taken(generation, change, said):
+def test_what_fits_stays_in_vmem_and_nothing_is_refused(generation, change, said):
+    case = CASE._replace(**change)
     with tpu_tiles.compiling_for(generation):
-        reason = pallas_tpu.supports(CASE._replace(**change))
+        assert pallas_tpu.supports(case) is None
+        reason = pallas_tpu.too_large(case)
     if said is None:
         assert reason is None
     else:
         assert reason is not None
         assert re.search(said, reason)
+
+
+def test_float16_is_left_to_xla():
+    case = CASE._replace(dtype="float16")
+    with tpu_tiles.compiling_for("v5e"):
+        for module in (pallas_tpu, pallas_cell):
+            reason = module.supports(case)
+            assert reason == "it takes float32 and bfloat16, and x is float16"
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize(
+    "size", [(1, 128), (64, 4096), (300, 8192), (7, 40960)], ids=str
+)
+def test_the_cell_finds_a_tile_for_any_size(generation, dtype, size):
+    batch, hidden = size
+    itemsize = jnp.dtype(dtype).itemsize
+    for backward in (False, True):
+        with tpu_tiles.compiling_for(generation):
+            tile = pallas_cell.chosen(backward, batch, hidden, hidden, itemsize)
+        need = pallas_cell.need(backward, *tile[:3], hidden, itemsize)
+        assert need < tile.vmem <= GENERATIONS[generation].vmem
+        assert hidden % tile.width == hidden % tile.depth == 0
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from kernels import LstmWeights, lstm
-from kernels.lstm import tpu_compile, tpu_tiles
-from kernels.lstm.cases import tagged
+from kernels import LstmState, LstmWeights, lstm, lstm_cell
+from kernels.lstm import pallas_cell, pallas_tpu, tpu_compile, tpu_tiles
+from kernels.lstm.cases import Shape, tagged
 from kernels.lstm.tpu_tiles import GENERATIONS
 
 pytestmark = pytest.mark.skipif(
@@ -59,6 +59,45 @@ def test_both_kernels_compile_and_take_what_was_foreseen(
         assert compiled.used <= need
         # Where XLA had room for arrays in VMEM beforehand, the kernel takes fewer.
         assert compiled.shortened or need <= 1.12 * compiled.used + flat
+
+
+CELLS = (
+    Shape("cell_4096", 2, 64, 1, 4096),
+    Shape("cell_all", 3, 12, 1, 300, 130, True, True, True, True, True),
+)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("case", CELLS, ids=str)
+def test_the_cell_compiles_and_streams_what_does_not_fit(case, dtype, generation):
+    large = case.hidden == 4096
+    backend = pallas_tpu.BACKEND if large else pallas_cell.BACKEND
+    sizes = [tpu_tiles.padded(n) for n in (case.hidden, case.projected or case.hidden)]
+    for backward, kernel in enumerate((tpu_compile.forward, tpu_compile.backward)):
+        compiled = kernel(case, dtype, generation, backend=backend)
+        assert f"lstm_cell_{kernel.__name__}" in compiled.text
+        assert compiled.limit <= GENERATIONS[generation].vmem
+        itemsize = jnp.dtype(dtype).itemsize
+        with tpu_tiles.compiling_for(generation):
+            tile = pallas_cell.chosen(bool(backward), case.batch, *sizes, itemsize)
+        need = pallas_cell.need(bool(backward), *tile[:3], sizes[1], itemsize)
+        if not compiled.shortened:
+            assert compiled.used <= need <= 1.12 * compiled.used + 2**20
+
+
+def test_one_step_is_one_kernel():
+    place = jax.sharding.SingleDeviceSharding(tpu_compile.devices("v5e")[0])
+    weights = LstmWeights(
+        *(array(*s, on=place) for s in ((8, 512), (128, 512), (512,)))
+    )
+    state = LstmState(
+        array(4, 128, on=place),
+        jax.ShapeDtypeStruct((4, 128), jnp.float32, sharding=place),
+    )
+    one = tpu_compile.compiled(lstm_cell, "v5e", array(4, 8, on=place), state, weights)
+    assert one.text.count('custom_call_target="tpu_custom_call"') == 1
+    assert "lstm_cell_forward" in one.text
 
 
 def array(*shape: int, on: Any = None) -> Any:
