@@ -319,27 +319,33 @@ void weight(ffi::ThreadPool pool, const Weight& of, long batch, const float* x,
   });
 }
 
-// One product for each of many matrices: y[m] = a[m]·w[m], or a[m]ᵀ·w[m].
-ffi::Error Products(ffi::ThreadPool pool, Buffer a, Buffer w, Result y,
-                    bool transposed) {
-  const auto from = w.dimensions(), to = y->dimensions();
-  const long many = to[0], rows = to[1], depth = from[1], columns = to[2];
-  const long row = transposed ? 1 : depth, step = transposed ? rows : 1;
+// One product for each of many matrices: y[m] = a[m]·w[m], where either may be stored
+// transposed, a as [depth, rows] and w as [columns, depth].
+ffi::Error Products(ffi::ThreadPool pool, Buffer a, Buffer w, Result y, bool a_turned,
+                    bool w_turned) {
+  const auto to = y->dimensions();
+  const long many = to[0], rows = to[1], columns = to[2];
+  const long depth = w.dimensions()[w_turned ? 2 : 1];
+  const long row = a_turned ? 1 : depth, step = a_turned ? rows : 1;
   const long blocks = (rows + kRows - 1) / kRows;
   const long panels = (columns + kWidth - 1) / kWidth;
   native::share(pool, many, [&](long m) {
     const float* left = a.typed_data() + m * rows * depth;
-    std::vector<float> edge;  // a last panel that is not whole, with zeros beside it
+    const float* matrix = w.typed_data() + m * depth * columns;
+    std::vector<float> packed(depth * kWidth);  // a panel that cannot be read in place
     for (long panel = 0; panel < panels; ++panel) {
-      const float* right = w.typed_data() + m * depth * columns + panel * kWidth;
       const long wide = std::min<long>(kWidth, columns - panel * kWidth);
-      if (wide < kWidth) {
-        edge.resize(depth * kWidth);
+      const bool in_place = wide == kWidth && !w_turned;
+      if (w_turned)
+        for (long n = 0; n < wide; ++n)
+          for (long k = 0; k < depth; ++k)
+            packed[k * kWidth + n] = matrix[(panel * kWidth + n) * depth + k];
+      else if (!in_place)
         for (long k = 0; k < depth; ++k)
-          std::memcpy(&edge[k * kWidth], right + k * columns, wide * sizeof(float));
-        right = edge.data();
-      }
-      const long pitch = wide < kWidth ? kWidth : columns;
+          std::memcpy(&packed[k * kWidth], matrix + k * columns + panel * kWidth,
+                      wide * sizeof(float));
+      const float* right = in_place ? matrix + panel * kWidth : packed.data();
+      const long pitch = in_place ? columns : kWidth;
       for (long block = 0; block < blocks; ++block) {
         const long first = native::block_start(rows, blocks, block);
         const long count = native::block_start(rows, blocks, block + 1) - first;
@@ -454,7 +460,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(NativeProducts, Products,
                                   .Arg<Buffer>()
                                   .Arg<Buffer>()
                                   .Ret<Buffer>()
-                                  .Attr<bool>("transposed"));
+                                  .Attr<bool>("a_turned")
+                                  .Attr<bool>("w_turned"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(NativeMix, Mix,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()

@@ -55,11 +55,14 @@ def weight(x: jax.Array, g: jax.Array, strides: Pair, taps: Pair) -> jax.Array:
     return _call(TARGETS[2], (*taps, x.shape[3], g.shape[3]), x, g, strides)
 
 
-def _each(a: jax.Array, w: jax.Array, transposed: bool) -> jax.Array:
-    shape = (a.shape[0], a.shape[2 if transposed else 1], w.shape[2])
-    result = jax.ShapeDtypeStruct(shape, a.dtype)
+def _each(a: jax.Array, w: jax.Array, turned: str) -> jax.Array:
+    rows, columns = (
+        a.shape[2 if turned == "a" else 1],
+        w.shape[1 if turned == "w" else 2],
+    )
+    result = jax.ShapeDtypeStruct((len(a), rows, columns), a.dtype)
     run = jax.ffi.ffi_call(TARGETS[3], result, vmap_method="sequential")
-    return run(a, w, transposed=transposed)
+    return run(a, w, a_turned=turned == "a", w_turned=turned == "w")
 
 
 def _mix(matrix: np.ndarray, x: jax.Array, back: bool) -> jax.Array:

@@ -23,9 +23,9 @@ import numpy as np
 class Products(NamedTuple):
     """The two kinds of matrix products that all is made of."""
 
-    # (a [m, rows, depth], w [m, depth, columns], transposed) → a·w for each m;
-    # `transposed` takes a as [m, depth, rows].
-    each: Callable[[jax.Array, jax.Array, bool], jax.Array]
+    # (a [m, rows, depth], w [m, depth, columns], turned) → a·w for each m; "a" takes a
+    # as [m, depth, rows], "w" takes w as [m, columns, depth], "" neither.
+    each: Callable[[jax.Array, jax.Array, str], jax.Array]
     # (matrix [rows, depth], x [many, depth, columns], back) → [rows, many, columns];
     # `back` takes x as [depth, many, columns] and gives [many, rows, columns].
     mix: Callable[[np.ndarray, jax.Array, bool], jax.Array]
@@ -116,7 +116,7 @@ def conv(x: jax.Array, kernel: jax.Array, products: Products) -> jax.Array:
     """SAME convolution, stride 1, of x [batch, height, width, in]."""
     matrices = transform(x.shape[1:3], kernel.shape[:2])
     x_points = products.mix(matrices.points, _flat(x), False)
-    y = products.each(x_points, _of(matrices, kernel, products), False)
+    y = products.each(x_points, _of(matrices, kernel, products), "")
     return products.mix(matrices.back, y, True).reshape(*x.shape[:3], -1)
 
 
@@ -124,8 +124,7 @@ def transpose(g: jax.Array, kernel: jax.Array, products: Products) -> jax.Array:
     """Gradient of `conv` for x, from that of its result."""
     matrices = transform(g.shape[1:3], kernel.shape[:2])
     g_points = products.mix(matrices.back.T, _flat(g), False)
-    turned = _of(matrices, kernel.swapaxes(2, 3), products)
-    x = products.each(g_points, turned, False)
+    x = products.each(g_points, _of(matrices, kernel, products), "w")
     return products.mix(matrices.points.T, x, True).reshape(*g.shape[:3], -1)
 
 
@@ -136,7 +135,7 @@ def weight(
     matrices = transform(x.shape[1:3], taps)
     x_points = products.mix(matrices.points, _flat(x), False)
     g_points = products.mix(matrices.back.T, _flat(g), False)
-    kernel = products.each(x_points, g_points, True)
+    kernel = products.each(x_points, g_points, "a")
     flat = products.mix(matrices.taps.T, kernel.reshape(len(kernel), 1, -1), True)
     return flat.reshape(*taps, x.shape[3], g.shape[3])
 
