@@ -21,11 +21,11 @@ def experiment(budget: Budget = "full") -> Experiment:
     """128 units, batch 32, Adam 4e-3."""
     full = budget == "full"
     return Experiment(
-        steps=6_000 if full else 160,
+        steps=6_000 if full else 320,
         batch_size=32,
         data=Data("stacked_digits"),
         model=lstm.Model(hidden=128, classes=pixels.SYMBOLS),
         task=Supervised("pixels"),
         optimizer=Optimizer(learning_rate=4e-3, schedule="cosine", clip_norm=1.0),
-        checkpoint_every=500 if full else 80,
+        checkpoint_every=500 if full else 160,
     )

@@ -28,7 +28,7 @@ def experiment(budget: Budget = "full") -> Experiment:
     full = budget == "full"
     weight = 1.0 if full else 0.5
     return Experiment(
-        steps=25 * (EPOCH // 128) if full else 1_400,
+        steps=25 * (EPOCH // 128) if full else 2_000,
         batch_size=128 if full else 32,
         data=Data("stacked_digits"),
         model=seed_pair.Model(
@@ -41,5 +41,5 @@ def experiment(budget: Budget = "full") -> Experiment:
             ema=0.999,
         ),
         optimizer=Optimizer(learning_rate=2e-4 if full else 5e-4, beta1=0.0),
-        checkpoint_every=EPOCH // 128 if full else 350,
+        checkpoint_every=EPOCH // 128 if full else 500,
     )
