@@ -6,7 +6,7 @@ import importlib.util
 import json
 from pathlib import Path
 
-FAMILIES = ("data", "encodings", "models", "losses", "penalties", "tasks")
+FAMILIES = ("data", "media", "encodings", "models", "losses", "penalties", "tasks")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The numbers of a trained model: held-out losses, and the worth of its pictures."""
+"""The numbers of a trained model: held-out losses, and the worth of its samples."""
 
 import time
 from collections.abc import Iterator
@@ -9,20 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research.metrics import bits, pictures
+from research import media
+from research.metrics import bits
 from research.metrics.measured import Measured
 from research.sources.split import Split
 from research.task import Task
 
 CHUNK = 250  # held-out examples of one evaluation
 DRAWN_AT_ONCE = 1_000
-HELD_OUT_SEED = 0  # held-out pictures are the same for every run
+HELD_OUT_SEED = 0  # held-out samples are the same for every run
 
 
 class Drawn(NamedTuple):
-    """Pictures of a model and how long it took to draw them."""
+    """Samples of a model and how long it took to draw them."""
 
-    images: np.ndarray  # uint8 [pictures, height, width, channels]
+    samples: np.ndarray  # of the data set's medium, samples on the first axis
     seconds_per_1000: float  # median over draws of 1,000, without compilation
 
 
@@ -40,6 +41,7 @@ class Evaluator:
         """Takes the task, its data set and splits, and how many to validate on."""
         self._examples = min(examples, held_out.examples)
         self._dataset = dataset
+        self.medium = media.of(dataset)
         self._train = train
         self._arrays = jax.device_put(held_out.arrays)
         evaluate, batch = task.evaluate, dataset.batch
@@ -54,7 +56,7 @@ class Evaluator:
 
     @property
     def draws(self) -> bool:
-        """Whether the task draws pictures."""
+        """Whether the task draws samples."""
         return self._draw is not None
 
     def held_out(self, state: Any) -> dict[str, np.ndarray]:
@@ -71,27 +73,27 @@ class Evaluator:
         }
 
     def draw(self, state: Any, seed: int, count: int) -> np.ndarray:
-        """Pictures whose noise depends on (seed, number) alone."""
+        """Samples whose noise depends on (seed, number) alone."""
         assert self._draw is not None
         key = jax.random.key(seed)
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count))
         return np.asarray(self._draw(state, keys))
 
     def draw_many(self, state: Any, seed: int, count: int) -> Drawn:
-        """At least `count` pictures, timed by the thousand."""
+        """`count` samples, timed by the thousand."""
         self.draw(state, seed, DRAWN_AT_ONCE)  # compiles
-        images, seconds = [], []
+        samples, seconds = [], []
         for i in range(-(-count // DRAWN_AT_ONCE)):
             start = time.perf_counter()
-            images.append(self.draw(state, seed + 1 + i, DRAWN_AT_ONCE))
+            samples.append(self.draw(state, seed + 1 + i, DRAWN_AT_ONCE))
             seconds.append(time.perf_counter() - start)
-        return Drawn(np.concatenate(images)[:count], float(np.median(seconds)))
+        return Drawn(np.concatenate(samples)[:count], float(np.median(seconds)))
 
     def scored(self, generated: np.ndarray) -> dict[str, Measured]:
-        """Final numbers of generated pictures against held-out real ones.
+        """Final numbers of generated samples against held-out real ones.
 
         The floor is what a perfect copy of the training data would score: as many real
-        training pictures, thresholded if the task's are. Held-out ones would not do:
+        training samples, thresholded if the task's are. Held-out ones would not do:
         they are the reference's own digits, and score better than any model could.
         """
         count = len(generated)
@@ -99,13 +101,13 @@ class Evaluator:
         again = self._real(self._train.arrays, count)
         if self._as_drawn is not None:
             again = np.asarray(self._as_drawn(jnp.asarray(again)))
-        return pictures.score(generated, real, again)
+        return self.medium.score(generated, real, again, self._dataset)
 
     def _real(self, arrays: Any, count: int) -> np.ndarray:
-        """Real pictures of a split, uint8 [count, height, width, channels]."""
+        """Real samples of a split, as its batches hold them."""
         arrays = jax.device_put(arrays)
         chunks = [
-            self._dataset.batch(arrays, HELD_OUT_SEED, positions)["image"]
+            self._dataset.batch(arrays, HELD_OUT_SEED, positions)[self.medium.ENTRY]
             for positions in _chunks(count)
         ]
         return np.concatenate([np.asarray(chunk) for chunk in chunks])

@@ -14,19 +14,23 @@ Metrics = dict[str, jax.Array]
 class Task(NamedTuple):
     """Pure functions over a task's state, any pytree with a field `step`.
 
+    A settings class in research/tasks makes one: `build(model, optimizer, steps,
+    medium)`, where `medium` is the data set's, a module of research/media.
+
     `init(key, batch)` → fresh state for batches of that shape.
     `step(state, batch, key)` → state, metrics. Runs under the axis
-      `research.training.axes.BATCH`; `batch` holds this device's share: `image` uint8
-      [batch, height, width, channels], `label` int32 [batch] and `position` uint32
-      [batch], each example's number since the start of training. `key` is the same on
+      `research.training.axes.BATCH`; `batch` holds this device's share: the arrays of
+      the data set (names and shapes in `research.data`) and `position` uint32 [batch],
+      each example's number since the start of training. `key` is the same on
       all devices. Randomness for an example is folded from its position, so that it
       does not depend on the number of devices.
     `evaluate(state, batch)` → metrics of each held-out example, [batch]; None where a
       task has no held-out loss.
-    `draw(state, keys [pictures])` → uint8 [pictures, height, width, channels], one
-      picture for each key; None where a task draws nothing.
-    `as_drawn(images)` → uint8 pictures as near to `images` as the task's own can come
-      (thresholded ones, for a model of bits); None where they can be any.
+    `draw(state, keys [samples])` → samples of the data set's medium, such as uint8
+      [samples, height, width, channels], one for each key; None where a task draws
+      nothing.
+    `as_drawn(samples)` → samples as near to real ones as the task's own can come
+      (thresholded pictures, for a model of bits); None where they can be any.
     `parameters(state)` → number of trained parameters by network.
     """
 

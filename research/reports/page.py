@@ -30,7 +30,7 @@ class Page(NamedTuple):
     summary: str
     findings: list[Finding]
     grids: list[Grid]
-    missing: str  # why there are no real pictures, or empty
+    missing: str  # why there are no real samples, or empty
     rows: list[Row]
     charts: list[Chart]
     runs: list[Run]
@@ -58,7 +58,8 @@ def write_report(workdir: Path, members: list[Path] | None = None) -> Path:
         for old in pictures.glob(f"{kind}_*.png"):
             old.unlink()
     for picture in (*page.grids, *page.charts):
-        (pictures / picture.file).write_bytes(picture.png)
+        if picture.png is not None:
+            (pictures / picture.file).write_bytes(picture.png)
     write_text(workdir / "report.md", render("page.md.jinja", page))
     write_text(workdir / "report.html", render("page.html.jinja", page))
     return workdir / "report.html"
@@ -104,7 +105,7 @@ def _real(runs: list[Run]) -> tuple[RealData | None, str]:
     try:
         return real_data(runs[0]), ""
     except UserError as error:
-        return None, f"Real pictures are not shown: {error}."
+        return None, f"Real samples are not shown: {error}."
 
 
 def _summary(runs: list[Run], real: RealData | None) -> str:

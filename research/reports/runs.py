@@ -21,7 +21,13 @@ class Run(NamedTuple):
     history: list[dict[str, float]]  # the lines of metrics.jsonl
     summary: dict[str, Any]  # {} while the run is not finished
     metrics: dict[str, Measured]  # final numbers, {} while it is not finished
-    pictures: np.ndarray | None  # uint8 [25, height, width, channels], the last drawn
+    medium: str  # what its samples are, a file in research/media
+    samples: np.ndarray | None  # the last drawn
+
+    @property
+    def pictures(self) -> np.ndarray | None:
+        """uint8 [25, height, width, channels]; None where it draws others, or none."""
+        return self.samples if self.medium == "pictures" else None
 
     @property
     def steps(self) -> int:
@@ -75,7 +81,8 @@ def read_run(workdir: Path) -> Run:
                 name: Measured.from_dict(fields)
                 for name, fields in summary.get("metrics", {}).items()
             },
-            pictures=_pictures(workdir),
+            medium=about.get("medium", "pictures"),
+            samples=_samples(workdir),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -98,7 +105,7 @@ def find_members(workdir: Path) -> list[Path]:
     return members
 
 
-def _pictures(workdir: Path) -> np.ndarray | None:
+def _samples(workdir: Path) -> np.ndarray | None:
     file = workdir / "samples" / "final.npy"
     if not file.exists():
         return None

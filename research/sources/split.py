@@ -10,7 +10,7 @@ import numpy as np
 class Split(NamedTuple):
     """One split of a data set, small enough to live on the device."""
 
-    arrays: dict[str, np.ndarray]  # image uint8 [examples, h, w, c], label int32
+    arrays: dict[str, np.ndarray]  # any names, see research.data
     examples: int  # in one epoch
     fingerprint: str  # SHA-256 of what a batch is made from; checkpoints hold it
 

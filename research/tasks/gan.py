@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ import optax
 
 from research import parts
 from research.errors import UserError
+from research.media import pictures
 from research.optimizers import Optimizer
 from research.task import (
     Batch,
@@ -41,7 +43,13 @@ class Gan:
     """decay of the moving average of G, weights and BatchNorm statistics, that draws
     the pictures; it rises to this from 0 as (1 + step) / (10 + step); 0: G itself"""
 
-    def build(self, model: Any, optimizer: Optimizer, steps: int) -> Task:
+    def build(
+        self,
+        model: Any,
+        optimizer: Optimizer,
+        steps: int,
+        medium: ModuleType = pictures,
+    ) -> Task:
         """The task for a model part with `generator()` and `discriminator()`."""
         refuse_wrong(self)
         refuse_model_without(model, "generator", "discriminator")
@@ -61,6 +69,7 @@ class Gan:
             ),
             optimizer.build(steps),
             slower.build(steps),
+            medium,
         )
         return Task(game.init, game.step, None, game.draw, None, game.parameters)
 
@@ -106,11 +115,12 @@ class Game:
     penalties: tuple[tuple[float, Callable], ...]
     generator_optimizer: optax.GradientTransformation
     discriminator_optimizer: optax.GradientTransformation
+    medium: ModuleType
 
     def init(self, key: jax.Array, batch: Batch) -> GanState:
         """Fresh networks for pictures of this shape."""
         keys = jax.random.split(key)
-        real = to_unit_range(batch["image"])
+        real = self._real(batch)
         noise = jnp.zeros((len(real), self.latent))
         generator = _net(self.generator, self.generator_optimizer, keys[0], noise)
         discriminator = _net(
@@ -119,7 +129,7 @@ class Game:
         drawn = jax.eval_shape(partial(self._generate, train=False), generator, noise)
         if drawn.shape != real.shape:
             raise UserError(
-                f"the generator draws pictures of shape {drawn.shape[1:]}, the data "
+                f"the generator draws samples of shape {drawn.shape[1:]}, the data "
                 f"has {real.shape[1:]}: choose a --model or --data that fits"
             )
         average = (generator.params, generator.stats) if self.config.ema else None
@@ -131,7 +141,7 @@ class Game:
         self, state: GanState, batch: Batch, key: jax.Array
     ) -> tuple[GanState, Metrics]:
         """One update of each network."""
-        real = to_unit_range(batch["image"])
+        real = self._real(batch)
         first, second = (
             self._noise(example_keys(jax.random.fold_in(key, role), batch["position"]))
             for role in (0, 1)
@@ -150,10 +160,11 @@ class Game:
         return state, metrics | more
 
     def draw(self, state: GanState, keys: jax.Array) -> jax.Array:
-        """One picture for each key, by the averaged generator where there is one."""
+        """One sample for each key, by the averaged generator where there is one."""
         params, stats = state.average or state.generator[:2]
         net = state.generator._replace(params=params, stats=stats)
-        return to_uint8(self._generate(net, self._noise(keys), train=False))
+        outputs = self._generate(net, self._noise(keys), train=False)
+        return self.medium.from_network(outputs)
 
     def parameters(self, state: GanState) -> dict[str, int]:
         """Trained parameters of each network."""
@@ -161,6 +172,9 @@ class Game:
             "generator": count(state.generator.params),
             "discriminator": count(state.discriminator.params),
         }
+
+    def _real(self, batch: Batch) -> jax.Array:
+        return self.medium.to_network(batch[self.medium.ENTRY])
 
     def _noise(self, keys: jax.Array) -> jax.Array:
         return jax.vmap(lambda key: jax.random.normal(key, (self.latent,)))(keys)
@@ -233,16 +247,6 @@ class Game:
         decay = jnp.minimum(self.config.ema, (1 + step) / (10 + step))
         new = (state.generator.params, state.generator.stats)
         return optax.incremental_update(new, state.average, 1 - decay)
-
-
-def to_unit_range(images: jax.Array) -> jax.Array:
-    """uint8 pictures → float32 in [-1, 1], the range of tanh."""
-    return images.astype(jnp.float32) / 127.5 - 1
-
-
-def to_uint8(images: jax.Array) -> jax.Array:
-    """Pictures in [-1, 1] → uint8, rounded."""
-    return jnp.round(jnp.clip(images, -1, 1) * 127.5 + 127.5).astype(jnp.uint8)
 
 
 def _net(

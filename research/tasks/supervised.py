@@ -32,8 +32,15 @@ class Supervised:
     label_smoothing: float = 0.0
     """share of the target that is spread over all classes (Szegedy 2016)"""
 
-    def build(self, model: Any, optimizer: Optimizer, steps: int) -> Task:
-        """The task for a model part with `module()`."""
+    def build(
+        self,
+        model: Any,
+        optimizer: Optimizer,
+        steps: int,
+        medium: ModuleType | None = None,
+    ) -> Task:
+        """The task for a model part with `module()`; its encoding knows the medium."""
+        del medium
         if not 0 <= self.label_smoothing < 1:
             raise UserError(
                 f"--task.label-smoothing is {self.label_smoothing}: a share lies "

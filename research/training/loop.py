@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research import parts
+from research import media, parts
 from research.errors import UserError
 from research.evaluation import Evaluator
 from research.experiment import Experiment
@@ -28,8 +28,6 @@ from research.training.checkpoints import Checkpoints
 from research.training.progress import RunProgress
 from research.training.record import Record
 from research.training.stop import StopRequest
-
-SAMPLES = 25  # pictures of a grid
 
 
 class Outcome(NamedTuple):
@@ -64,10 +62,10 @@ def prepare(name: str, experiment: Experiment) -> Job:
             value, flag = getattr(experiment, field), field.replace("_", "-")
             raise UserError(f"--{flag} is {value}: give 1 or more")
     devices.share(experiment.batch_size, jax.device_count())
-    task = experiment.task.build(
-        experiment.model, experiment.optimizer, experiment.steps
-    )
     dataset = parts.find("research.data", experiment.data.name)
+    task = experiment.task.build(
+        experiment.model, experiment.optimizer, experiment.steps, media.of(dataset)
+    )
     splits = [dataset.load(s, experiment.data.folder) for s in ("train", "test")]
     if experiment.batch_size > splits[0].examples:
         raise UserError(
@@ -203,8 +201,9 @@ class _Run:
             shown = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items())
             progress.say(f"{self.job.name}  step {self.step}  {shown}")
         if self.evaluator.draws:
-            images = self.evaluator.draw(state, self.job.experiment.seed, SAMPLES)
-            self.record.pictures(self.step, images)
+            medium = self.evaluator.medium
+            shown = self.evaluator.draw(state, self.job.experiment.seed, medium.SHOWN)
+            self.record.samples(self.step, shown, medium)
         return True
 
 

@@ -1,9 +1,10 @@
 """What a run leaves in its workdir, and who may write there.
 
-config.json     `experiment`, `claim`, `family`, `config`, `stamp`; hashes of the `data`
+config.json     `experiment`, `claim`, `family`, `medium`, `config`, `stamp`; hashes of
+                the `data`
 metrics.jsonl   one JSON object a log step, `step` and `seconds` first
 tensorboard/    the same as events
-samples/        pictures of fixed noise, 5×5
+samples/        samples of fixed noise at each checkpoint, in their medium's format
 summary.json    final metrics with floors and intervals, times, verdict
 """
 
@@ -12,10 +13,10 @@ import json
 import logging
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image
 from tensorboardX import SummaryWriter
 
 from research.errors import UserError
@@ -83,12 +84,12 @@ class Record:
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
-    def pictures(self, step: int, images: np.ndarray) -> None:
-        """Writes uint8 pictures [25, height, width, channels] as a grid."""
+    def samples(self, step: int, samples: np.ndarray, medium: ModuleType) -> None:
+        """Writes samples for people, as their medium does, and as an array."""
         folder = self.workdir / "samples"
         folder.mkdir(exist_ok=True)
-        Image.fromarray(grid(images)).save(folder / f"step_{step:08d}.png")
-        np.save(folder / "final.npy", images)
+        medium.write(samples, folder / f"step_{step:08d}{medium.SUFFIX}")
+        np.save(folder / "final.npy", samples)
 
     def summary(self, values: dict[str, Any]) -> None:
         """Writes summary.json."""
@@ -131,18 +132,6 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
         except json.JSONDecodeError:
             break
     return found
-
-
-def grid(images: np.ndarray, columns: int = 5, gap: int = 2) -> np.ndarray:
-    """Pictures [count, height, width, channels] side by side on white, uint8."""
-    count, height, width, channels = images.shape
-    rows = -(-count // columns)
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
-    sheet = np.full(shape, 255, np.uint8)
-    for i, image in enumerate(images):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = image
-    return sheet[..., 0] if channels == 1 else sheet
 
 
 def read_json(path: Path) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from research import media
 from research.errors import UserError
 from research.evaluation import Evaluator, held_out_measures
 from research.experiment import Experiment
@@ -16,7 +17,7 @@ from research.training.record import Record, read_json
 from research.training.stamp import stamp
 from research.training.stop import StopRequest
 
-DRAW_SEED = 1_000_000  # of the scored pictures; far from the seeds of runs
+DRAW_SEED = 1_000_000  # of the scored samples; far from the seeds of runs
 
 
 def run(
@@ -45,6 +46,7 @@ def run(
         "experiment": name,
         "claim": claim,
         "family": experiment.model.family,
+        "medium": media.name_of(job.dataset),
         "config": to_dict(experiment),
         "data": {"train": job.train.fingerprint, "held_out": job.held_out.fingerprint},
         "stamp": stamp(),
@@ -150,7 +152,7 @@ def measure(job: loop.Job, state: Any, evaluator: Evaluator) -> dict[str, Any]:
     count = job.experiment.score_pictures
     if evaluator.draws and count:
         drawn = evaluator.draw_many(state, DRAW_SEED, count)
-        measures |= evaluator.scored(drawn.images)
+        measures |= evaluator.scored(drawn.samples)
         values["draw_seconds"] = round(drawn.seconds_per_1000, 4)
     return values | {"metrics": {n: m.to_dict() for n, m in measures.items()}}
 

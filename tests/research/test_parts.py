@@ -8,7 +8,7 @@ import pytest
 from research import parts
 from research.errors import UserError
 
-FAMILIES = ("data", "encodings", "losses", "models", "penalties", "tasks")
+FAMILIES = ("data", "encodings", "losses", "media", "models", "penalties", "tasks")
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_missing_data_is_told_on_the_page(comparison):
     config = (run / "config.json").read_text()
     (run / "config.json").write_text(config.replace("stacked_digits", "stacked_dogs"))
     text = write_report(run).read_text()
-    assert "Real pictures are not shown: research/data has no" in text
+    assert "Real samples are not shown: research/data has no" in text
 
 
 def test_names_are_escaped(comparison):

@@ -28,7 +28,8 @@ def run(name="a", modes=None, pairs=None, frechet=None, **changes):
         "history": [],
         "summary": {"verdict": "done", "steps": 1_000, "seconds": 60.0},
         "metrics": {key: value for key, value in metrics.items() if value},
-        "pictures": None,
+        "medium": "pictures",
+        "samples": None,
     }
     return Run(**fields | changes)
 
@@ -64,7 +65,7 @@ def test_the_headline_names_whoever_collapsed():
 
 def test_a_generator_that_shows_nothing_yet_has_not_collapsed():
     noise = np.random.default_rng(0).normal(127, 3, size=(25, 28, 28, 3))
-    grey = run("a", modes=1, pairs=0.002, pictures=noise.astype(np.uint8))
+    grey = run("a", modes=1, pairs=0.002, samples=noise.astype(np.uint8))
     other = run("b", modes=2, pairs=0.01)
     told = coverage.headline([grey, other])
     assert told == (
@@ -126,12 +127,12 @@ def test_who_is_best_follows_intervals_and_closeness():
 def test_the_way_to_25_epochs():
     summary = {"steps": 1_000, "step_seconds": {"median": 0.1}}
     drawn = np.zeros((25, 28, 28, 3), np.uint8)
-    told = longer.longer(run(summary=summary, pictures=drawn), EPOCH)
+    told = longer.longer(run(summary=summary, samples=drawn), EPOCH)
     assert told == (
         "a: 64,000 pictures seen, 1.1 epochs; the article's 25 epochs are 23 times as "
         "many, 23,438 steps or about 39 min at this pace."
     )
-    done = run(summary=summary | {"steps": 23_438}, pictures=drawn)
+    done = run(summary=summary | {"steps": 23_438}, samples=drawn)
     assert "no fewer than the article's 25" in longer.longer(done, EPOCH)
     assert longer.longer(done, None) == ""
     assert longer.longer(run(summary=summary), EPOCH) == ""

@@ -11,8 +11,10 @@ import pytest
 
 from research import parts
 from research.errors import UserError
+from research.media.pictures import from_network as to_uint8
+from research.media.pictures import to_network as to_unit_range
 from research.optimizers import Optimizer
-from research.tasks.gan import Gan, to_uint8, to_unit_range
+from research.tasks.gan import Gan
 from research.training.axes import BATCH
 
 LATENT, PICTURES, MOMENTUM = 3, 6, 0.9

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from research.errors import UserError
+from research.media import pictures
 from research.training import record
 from research.training.record import FREE_FIELDS, Record
 
@@ -223,7 +224,7 @@ def test_a_folder_without_a_run_is_said_to_be_one(tmp_path):
 
 def test_a_grid_lays_pictures_out_in_reading_order():
     images = np.random.default_rng(0).integers(0, 255, (7, 4, 3, 3), np.uint8)
-    sheet = record.grid(images, columns=3, gap=2)
+    sheet = pictures.grid(images, columns=3, gap=2)
     assert sheet.shape == (3 * 4 + 2 * 2, 3 * 3 + 2 * 2, 3)
     inside = np.zeros(sheet.shape[:2], bool)
     for i in range(7):
@@ -235,15 +236,15 @@ def test_a_grid_lays_pictures_out_in_reading_order():
 
 def test_a_grid_of_25_is_five_by_five_and_a_grey_one_has_two_axes():
     images = np.zeros((25, 28, 28, 1), np.uint8)
-    assert record.grid(images).shape == (5 * 28 + 8, 5 * 28 + 8)
-    assert record.grid(images[:1]).shape == (28, 5 * 28 + 8)
+    assert pictures.grid(images).shape == (5 * 28 + 8, 5 * 28 + 8)
+    assert pictures.grid(images[:1]).shape == (28, 5 * 28 + 8)
 
 
 def test_pictures_are_a_png_of_the_step_and_the_last_ones_as_an_array(run):
     images = np.random.default_rng(1).integers(0, 256, (25, 28, 28, 3), np.uint8)
-    run.pictures(40, images)
+    run.samples(40, images, pictures)
     with Image.open(run.workdir / "samples" / "step_00000040.png") as sheet:
-        np.testing.assert_array_equal(np.asarray(sheet), record.grid(images))
+        np.testing.assert_array_equal(np.asarray(sheet), pictures.grid(images))
     np.testing.assert_array_equal(
         np.load(run.workdir / "samples" / "final.npy"), images
     )

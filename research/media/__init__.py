@@ -1,0 +1,41 @@
+"""Media: what a sample is, how it is kept, shown and scored. One file is one medium.
+
+A data set names its medium as `MEDIUM`; one that does not is of `pictures`. A file here
+has
+
+  ENTRY   the entry of a batch that is drawn and imitated: "image", "point", …
+  SHOWN   how many samples a checkpoint and a report's page show
+  SUFFIX  of the file that `write` makes, ".png" or ".txt"
+  write(samples, file)    a file for people; it may write others of its name beside it
+  sheet(samples) -> a PNG file's bytes for a report's page, or None
+  score(generated, reference, again, dataset) -> {name: Measured}, the final metrics:
+      `reference` are real held-out samples, `again` real training ones, as many as were
+      generated, which give every floor; `dataset` is the module in research/data
+
+samples are arrays with the samples on the first axis, as the data set's batches hold
+them. What a report says of a metric by its name stands in research/reports/table.py;
+others get a row with their own name and unit.
+
+A medium that a GAN can imitate has besides, both traceable,
+
+  to_network(samples)    float32 as D reads them and G makes them, of the same shape
+  from_network(outputs)  the inverse: what G makes → samples
+
+and one that is read rather than looked at has `words(samples) -> str`, which the page
+shows as it is. samples/final.npy of a workdir holds the last samples of any medium, so
+that a report needs no model.
+"""
+
+from types import ModuleType
+
+from research import parts
+
+
+def of(dataset: ModuleType) -> ModuleType:
+    """The medium of a data set."""
+    return parts.find("research.media", name_of(dataset))
+
+
+def name_of(dataset: ModuleType) -> str:
+    """The name of a data set's medium."""
+    return getattr(dataset, "MEDIUM", "pictures")

@@ -1,0 +1,80 @@
+"""Pictures: uint8 [pictures, height, width, channels], shown as a grid."""
+
+import io
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from research.metrics import pictures
+from research.metrics.measured import Measured
+
+ENTRY = "image"
+SHOWN = 25
+SUFFIX = ".png"
+COLUMNS = 5
+GAP = 2  # pixels between the pictures of a grid
+SCALE = 3  # screen pixels for each pixel of a picture on a page
+
+
+def to_network(images: jax.Array) -> jax.Array:
+    """uint8 pictures → float32 in [-1, 1], the range of tanh."""
+    return images.astype(jnp.float32) / 127.5 - 1
+
+
+def from_network(images: jax.Array) -> jax.Array:
+    """Pictures in [-1, 1] → uint8, rounded."""
+    return jnp.round(jnp.clip(images, -1, 1) * 127.5 + 127.5).astype(jnp.uint8)
+
+
+def write(images: np.ndarray, file: Path) -> None:
+    """A grid of the pictures as a PNG file."""
+    Image.fromarray(grid(images)).save(file)
+
+
+def score(
+    generated: np.ndarray,
+    reference: np.ndarray,
+    again: np.ndarray,
+    dataset: ModuleType,
+) -> dict[str, Measured]:
+    """How pictures of digits compare with real ones; see `pictures.score`."""
+    del dataset
+    return pictures.score(generated, reference, again)
+
+
+def grid(images: np.ndarray, columns: int = COLUMNS, gap: int = GAP) -> np.ndarray:
+    """Pictures [count, height, width, channels] side by side on white, uint8."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    paper = np.full(shape, 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        paper[top : top + height, left : left + width] = image
+    return paper[..., 0] if channels == 1 else paper
+
+
+def sheet(images: np.ndarray) -> bytes:
+    """The pictures as a PNG, enlarged; the gaps are clear, to suit any page."""
+    pixels = transparent(images).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def transparent(images: np.ndarray) -> np.ndarray:
+    """Pictures [count, height, width, 1 or 3] as one RGBA sheet, 5 to a row, uint8."""
+    count, height, width, _ = images.shape
+    rows = -(-count // COLUMNS)
+    pitch = np.array([height + GAP, width + GAP])
+    canvas = np.zeros((*(pitch * (rows, COLUMNS) - GAP), 4), np.uint8)
+    for i, image in enumerate(images):
+        top, left = pitch * divmod(i, COLUMNS)
+        # One channel becomes three equal ones by broadcasting.
+        canvas[top : top + height, left : left + width, :3] = image
+        canvas[top : top + height, left : left + width, 3] = 255
+    return canvas

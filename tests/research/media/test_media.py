@@ -1,0 +1,41 @@
+"""What holds for every medium found in the folder, a fork's too."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from research import media, parts
+from research.data import stacked_digits
+from research.media import pictures
+
+NAMES = parts.names("research.media")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_medium_has_the_whole_interface(name):
+    medium = parts.find("research.media", name)
+    assert isinstance(medium.ENTRY, str)
+    assert medium.SHOWN > 0
+    assert medium.SUFFIX.startswith(".")
+    for function in ("write", "sheet", "score"):
+        assert callable(getattr(medium, function))
+    assert hasattr(medium, "to_network") == hasattr(medium, "from_network")
+
+
+def test_a_data_set_that_names_no_medium_is_of_pictures():
+    assert not hasattr(stacked_digits, "MEDIUM")
+    assert media.of(stacked_digits) is pictures
+
+
+def test_the_page_s_sheet_holds_each_picture_in_its_place():
+    images = np.random.default_rng(0).integers(0, 256, (7, 4, 3, 1), np.uint8)
+    paper = np.asarray(Image.open(io.BytesIO(pictures.sheet(images))))
+    small = paper[:: pictures.SCALE, :: pictures.SCALE]
+    for i, image in enumerate(images):
+        top, left = i // 5 * 6, i % 5 * 5
+        shown = small[top : top + 4, left : left + 3]
+        np.testing.assert_array_equal(shown[..., :3], np.repeat(image, 3, axis=-1))
+        assert (shown[..., 3] == 255).all()
+    assert (small[4:6] == 0).all()  # a gap is clear
