@@ -153,7 +153,10 @@ class _Run:
         experiment = self.job.experiment
         while self.step < experiment.steps:
             metrics = self._advance()
-            last = self.step == experiment.steps or stop.reason is not None
+            # Read once: a signal may fall anywhere below, and only a step that saw it
+            # is saved. One that comes later is the next step's.
+            reason = stop.reason
+            last = self.step == experiment.steps or reason is not None
             if self.step % experiment.log_every == 0 or last:
                 values = {n: float(v) for n, v in devices.fetch(metrics).items()}
                 self._log(values, progress)
@@ -163,8 +166,8 @@ class _Run:
                 if not self._save(progress):
                     return "nan"
                 self._window = None
-            if stop.reason is not None and self.step < experiment.steps:
-                return stop.reason
+            if reason is not None and self.step < experiment.steps:
+                return reason
         return "done"
 
     def _advance(self) -> Any:

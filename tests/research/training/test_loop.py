@@ -9,7 +9,10 @@ import pytest
 from research import parts
 from research.errors import UserError
 from research.training import devices, loop
-from research.training.run import quartiles
+from research.training.checkpoints import Checkpoints
+from research.training.record import Record
+from research.training.run import evaluator_of, quartiles
+from research.training.stop import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,35 @@ def test_a_batch_that_does_not_divide_is_refused(batch, advice):
 
 def test_a_batch_is_shared_evenly():
     assert [devices.share(64, n) for n in (1, 2, 4)] == [64, 32, 16]
+
+
+class StoppingRecord(Record):
+    """Notes a request to stop at the worst time: once a step was found to go on."""
+
+    def __init__(self, workdir, stop):
+        super().__init__(workdir, {"config": {}})
+        self.stop = stop
+
+    def metrics(self, step, seconds, values):
+        super().metrics(step, seconds, values)
+        self.stop.reason = "preempted"
+
+
+def test_a_signal_between_two_looks_at_it_loses_no_step(experiment, tmp_path):
+    short = dataclasses.replace(
+        experiment, steps=9, batch_size=8, log_every=1, checkpoint_every=100
+    )
+    job = loop.prepare("seed_lstm", short)
+    stop = StopRequest()
+    record = StoppingRecord(tmp_path, stop)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    outcome = loop.train(job, record, checkpoints, evaluator_of(job), stop)
+    checkpoints.close()
+    record.close()
+    assert outcome.verdict == "preempted"
+    # The signal came while step 1 was logged; step 2 sees it, saves and ends.
+    assert outcome.step == outcome.state.step == 2
+    assert Checkpoints(tmp_path / "checkpoints").steps() == [2]
 
 
 def test_copies_go_to_every_device_and_one_comes_back():
