@@ -17,6 +17,10 @@ class Data:
     """a file in research/data, or package.module of a fork"""
     folder: Path | None = None
     """where data sets are prepared; None: TFDS_DATA_DIR, else ~/tensorflow_datasets"""
+    path: Path | None = None
+    """a file or folder of the user's own, for a data set that reads one"""
+    length: int | None = None
+    """steps of a sequence, for a data set that leaves it open; None: its own choice"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,10 @@ A file here has
       traceable, the only thing that a training step calls. `arrays` are the split's,
       on the device; positions, uint32 [batch], count examples since the start.
 
+One that has settings has `configured(data, batch_size)` instead, which gives an object
+with the members above: `data` is the experiment's `research.experiment.Data`, and only
+such a set takes its `path` and `length`.
+
 The names that a batch may hold, all optional but the medium's own; a task takes what
 it needs and leaves the others:
 
@@ -22,3 +26,32 @@ Another set that tensorflow-datasets knows is a copy of `mnist` with its name; o
 ships in a package is like `digits`; one that is put together from others is like
 `stacked_digits`. What they share lives in `research.sources`.
 """
+
+from typing import Any
+
+from research import parts
+from research.errors import UserError
+from research.experiment import Data
+
+
+def find(data: Data, batch_size: int = 1) -> Any:
+    """The data set that a configuration names, with its settings.
+
+    Args:
+      data: the configuration.
+      batch_size: examples of a step over all devices, for those that read a file as
+        so many streams.
+
+    Raises:
+      UserError: no such data set, or a setting that it does not take.
+    """
+    module = parts.find("research.data", data.name)
+    if hasattr(module, "configured"):
+        return module.configured(data, batch_size)
+    for field in ("path", "length"):
+        if getattr(data, field) is not None:
+            raise UserError(
+                f"--data.{field} {getattr(data, field)}: {data.name} has no {field} of "
+                f"its own; leave it out, or take another --data.name"
+            )
+    return module

@@ -1,6 +1,5 @@
 """What runs drew, each as its medium shows it, and real samples beside them."""
 
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -8,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research import media, parts
+from research import data, media, parts
 from research.reports import coverage
 from research.reports.runs import Run
+from research.settings import from_dict
 
 REAL_SEED = 0
 
@@ -41,15 +41,17 @@ def real_data(run: Run) -> RealData:
     Raises:
       UserError: the data set is not there any more.
     """
-    data = run.config["data"]
-    folder = Path(data["folder"]) if data.get("folder") else None
-    dataset = parts.find("research.data", data["name"])
+    part = {"part": "research.experiment:Data"}
+    settings = from_dict(part | run.config["data"])
+    dataset = data.find(settings, run.config.get("batch_size", 1))
     medium = media.of(dataset)
-    held_out, train = (dataset.load(split, folder) for split in ("test", "train"))
+    held_out, train = (
+        dataset.load(split, settings.folder) for split in ("test", "train")
+    )
     arrays = jax.tree.map(jnp.asarray, held_out.arrays)
     positions = jnp.arange(medium.SHOWN, dtype=jnp.uint32)
     batch = dataset.batch(arrays, REAL_SEED, positions)
-    about = (dataset.__doc__ or data["name"]).strip().splitlines()[0]
+    about = (dataset.__doc__ or settings.name).strip().splitlines()[0]
     return RealData(np.asarray(batch[medium.ENTRY]), medium, train.examples, about)
 
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research import media, parts
+from research import data, media
 from research.errors import UserError
 from research.evaluation import Evaluator
 from research.experiment import Experiment
@@ -62,7 +62,7 @@ def prepare(name: str, experiment: Experiment) -> Job:
             value, flag = getattr(experiment, field), field.replace("_", "-")
             raise UserError(f"--{flag} is {value}: give 1 or more")
     devices.share(experiment.batch_size, jax.device_count())
-    dataset = parts.find("research.data", experiment.data.name)
+    dataset = data.find(experiment.data, experiment.batch_size)
     task = experiment.task.build(
         experiment.model, experiment.optimizer, experiment.steps, media.of(dataset)
     )

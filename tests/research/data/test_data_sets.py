@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research import media, parts
+from research import data, media, parts
 from research.errors import UserError
+from research.experiment import Data
 
 NAMES = parts.names("research.data")
 
@@ -31,7 +32,7 @@ def attempt(part, split, folder):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_it_loads_or_says_what_ships_instead(name, split, folder):
-    part = parts.find("research.data", name)
+    part = data.find(Data(name))
     found, refusal = attempt(part, split, folder)
     if found is None:
         assert name not in ("digits", "stacked_digits"), refusal
@@ -51,3 +52,10 @@ def test_it_loads_or_says_what_ships_instead(name, split, folder):
         assert 0 <= drawn["label"].min() <= drawn["label"].max() < part.LABELS
     other = jax.jit(part.batch)(found.arrays, jnp.uint32(2), positions)
     assert not np.array_equal(drawn[entry], other[entry])
+
+
+@pytest.mark.parametrize("field", ["path", "length"])
+def test_a_setting_that_a_data_set_does_not_take_is_refused(field):
+    settings = Data("digits", **{field: 7})
+    with pytest.raises(UserError, match=f"--data.{field} 7: digits has no {field}"):
+        data.find(settings)
