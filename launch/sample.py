@@ -31,6 +31,6 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--out {out} exists: name a new file")
     samples = evaluator.draw(trained.state, options.seed, options.count)
     out.parent.mkdir(parents=True, exist_ok=True)
-    evaluator.medium.write(samples, out)
+    evaluator.medium.write(samples, out, trained.job.dataset)
     print(out)
     return 0

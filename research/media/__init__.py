@@ -6,11 +6,15 @@ has
   ENTRY   the entry of a batch that is drawn and imitated: "image", "point", …
   SHOWN   how many samples a checkpoint and a report's page show
   SUFFIX  of the file that `write` makes, ".png" or ".txt"
-  write(samples, file)    a file for people; it may write others of its name beside it
-  sheet(samples) -> a PNG file's bytes for a report's page, or None
+  write(samples, file, dataset)  a file for people; it may write others of its name
+      beside it
+  sheet(samples, dataset) -> a PNG file's bytes for a report's page, or None
   score(generated, reference, again, dataset) -> {name: Measured}, the final metrics:
       `reference` are real held-out samples, `again` real training ones, as many as were
-      generated, which give every floor; `dataset` is the module in research/data
+      generated, which give every floor
+
+`dataset` is the data set, a module in research/data; `write` and `sheet` get None where
+it is not there any more.
 
 samples are arrays with the samples on the first axis, as the data set's batches hold
 them. What a report says of a metric by its name stands in research/reports/table.py;

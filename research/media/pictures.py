@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +30,9 @@ def from_network(images: jax.Array) -> jax.Array:
     return jnp.round(jnp.clip(images, -1, 1) * 127.5 + 127.5).astype(jnp.uint8)
 
 
-def write(images: np.ndarray, file: Path) -> None:
+def write(images: np.ndarray, file: Path, dataset: Any) -> None:
     """A grid of the pictures as a PNG file."""
+    del dataset
     Image.fromarray(grid(images)).save(file)
 
 
@@ -39,7 +40,7 @@ def score(
     generated: np.ndarray,
     reference: np.ndarray,
     again: np.ndarray,
-    dataset: ModuleType,
+    dataset: Any,
 ) -> dict[str, Measured]:
     """How pictures of digits compare with real ones; see `pictures.score`."""
     del dataset
@@ -58,8 +59,9 @@ def grid(images: np.ndarray, columns: int = COLUMNS, gap: int = GAP) -> np.ndarr
     return paper[..., 0] if channels == 1 else paper
 
 
-def sheet(images: np.ndarray) -> bytes:
+def sheet(images: np.ndarray, dataset: Any) -> bytes:
     """The pictures as a PNG, enlarged; the gaps are clear, to suit any page."""
+    del dataset
     pixels = transparent(images).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG", optimize=True)

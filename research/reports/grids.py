@@ -1,13 +1,15 @@
 """What runs drew, each as its medium shows it, and real samples beside them."""
 
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from research import data, media, parts
+from research.errors import UserError
+from research.experiment import Data
 from research.reports import coverage
 from research.reports.runs import Run
 from research.settings import from_dict
@@ -31,6 +33,7 @@ class RealData(NamedTuple):
 
     samples: np.ndarray  # held out, as many as the medium shows
     medium: ModuleType
+    dataset: Any  # in research/data, or as configured
     epoch: int  # training examples in an epoch
     about: str  # the first line of the data set's docstring
 
@@ -41,9 +44,7 @@ def real_data(run: Run) -> RealData:
     Raises:
       UserError: the data set is not there any more.
     """
-    part = {"part": "research.experiment:Data"}
-    settings = from_dict(part | run.config["data"])
-    dataset = data.find(settings, run.config.get("batch_size", 1))
+    settings, dataset = _dataset(run)
     medium = media.of(dataset)
     held_out, train = (
         dataset.load(split, settings.folder) for split in ("test", "train")
@@ -52,7 +53,9 @@ def real_data(run: Run) -> RealData:
     positions = jnp.arange(medium.SHOWN, dtype=jnp.uint32)
     batch = dataset.batch(arrays, REAL_SEED, positions)
     about = (dataset.__doc__ or settings.name).strip().splitlines()[0]
-    return RealData(np.asarray(batch[medium.ENTRY]), medium, train.examples, about)
+    return RealData(
+        np.asarray(batch[medium.ENTRY]), medium, dataset, train.examples, about
+    )
 
 
 def grids(runs: list[Run], real: RealData | None) -> list[Grid]:
@@ -67,7 +70,7 @@ def grids(runs: list[Run], real: RealData | None) -> list[Grid]:
     if real is not None and drawn:
         what = "real ones from the held-out data"
         note, samples = "held-out data", real.samples
-        found.append(_grid("real", "Real", note, what, samples, real.medium))
+        found.append(_grid("real", "Real", note, what, samples, *real[1:3]))
         thresholded = [run.name for run in drawn if run.thresholded]
         if thresholded:
             levels = np.where(real.samples > 127, 255, 0).astype(np.uint8)
@@ -75,20 +78,45 @@ def grids(runs: list[Run], real: RealData | None) -> list[Grid]:
             what = "the same real pictures, each colour either off or full"
             title = "Real, two levels"
             found.append(
-                _grid("real_thresholded", title, note, what, levels, real.medium)
+                _grid("real_thresholded", title, note, what, levels, *real[1:3])
             )
     for run in drawn:
         assert run.samples is not None
         what = f"drawn by {run.name} after {run.steps:,} steps"
         note = coverage.verdict(run) or f"after {run.steps:,} steps"
         medium = parts.find("research.media", run.medium)
-        found.append(_grid(run.name, run.name, note, what, run.samples, medium))
+        dataset = real.dataset if real is not None else _known(run)
+        found.append(
+            _grid(run.name, run.name, note, what, run.samples, medium, dataset)
+        )
     return found
 
 
+def _dataset(run: Run) -> tuple[Data, Any]:
+    """The settings of the data set that a run was trained on, and the data set."""
+    part = {"part": "research.experiment:Data"}
+    settings = from_dict(part | run.config["data"])
+    return settings, data.find(settings, run.config.get("batch_size", 1))
+
+
+def _known(run: Run) -> Any:
+    """The data set that a run was trained on; None where it is not there any more."""
+    try:
+        return _dataset(run)[1]
+    except UserError:
+        return None
+
+
 def _grid(
-    file: str, title: str, note: str, what: str, samples: np.ndarray, medium: ModuleType
+    file: str,
+    title: str,
+    note: str,
+    what: str,
+    samples: np.ndarray,
+    medium: ModuleType,
+    dataset: Any,
 ) -> Grid:
     words = medium.words(samples) if hasattr(medium, "words") else ""
     file = f"grid_{file.replace('/', '_')}.png"
-    return Grid(file, title, note, f"Samples: {what}", medium.sheet(samples), words)
+    png = medium.sheet(samples, dataset)
+    return Grid(file, title, note, f"Samples: {what}", png, words)

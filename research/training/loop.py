@@ -206,7 +206,7 @@ class _Run:
         if self.evaluator.draws:
             medium = self.evaluator.medium
             shown = self.evaluator.draw(state, self.job.experiment.seed, medium.SHOWN)
-            self.record.samples(self.step, shown, medium)
+            self.record.samples(self.step, shown, self.job.dataset)
         return True
 
 

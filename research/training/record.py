@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from research import media
 from research.errors import UserError
 from research.settings import differences
 
@@ -84,11 +85,12 @@ class Record:
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
-    def samples(self, step: int, samples: np.ndarray, medium: ModuleType) -> None:
+    def samples(self, step: int, samples: np.ndarray, dataset: ModuleType) -> None:
         """Writes samples for people, as their medium does, and as an array."""
+        medium = media.of(dataset)
         folder = self.workdir / "samples"
         folder.mkdir(exist_ok=True)
-        medium.write(samples, folder / f"step_{step:08d}{medium.SUFFIX}")
+        medium.write(samples, folder / f"step_{step:08d}{medium.SUFFIX}", dataset)
         np.save(folder / "final.npy", samples)
 
     def summary(self, values: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from research.data import stacked_digits
 from research.errors import UserError
 from research.media import pictures
 from research.training import record
@@ -242,7 +243,7 @@ def test_a_grid_of_25_is_five_by_five_and_a_grey_one_has_two_axes():
 
 def test_pictures_are_a_png_of_the_step_and_the_last_ones_as_an_array(run):
     images = np.random.default_rng(1).integers(0, 256, (25, 28, 28, 3), np.uint8)
-    run.samples(40, images, pictures)
+    run.samples(40, images, stacked_digits)
     with Image.open(run.workdir / "samples" / "step_00000040.png") as sheet:
         np.testing.assert_array_equal(np.asarray(sheet), pictures.grid(images))
     np.testing.assert_array_equal(
