@@ -13,6 +13,9 @@ from research.errors import UserError
 from research.gan.player import Net, Player
 from research.task import Batch, Metrics, count, example_keys
 
+# What a step draws random numbers for; each is folded into the step's key.
+GENERATOR_NOISE, DISCRIMINATOR_NOISE, PENALTY = range(3)
+
 
 class GanState(NamedTuple):
     """Everything that a step reads and changes."""
@@ -58,20 +61,23 @@ class Game:
         self, state: GanState, batch: Batch, key: jax.Array
     ) -> tuple[GanState, Metrics]:
         """One update of each network."""
+
+        def keys(role):
+            return example_keys(jax.random.fold_in(key, role), batch["position"])
+
         real = self._real(batch)
-        first, second = (
-            self._noise(example_keys(jax.random.fold_in(key, role), batch["position"]))
-            for role in (0, 1)
-        )
+        first = self._noise(keys(GENERATOR_NOISE))
+        second = self._noise(keys(DISCRIMINATOR_NOISE))
+        places = keys(PENALTY)
         fake, pull_back, stats = self._generate(state.generator, first)
         if self.noise == "shared":
-            state, metrics = self._update_discriminator(state, real, fake)
+            state, metrics = self._update_discriminator(state, real, fake, places)
             state, more = self._update_generator(state, real, fake, pull_back, stats)
         else:
             state, more = self._update_generator(state, real, fake, pull_back, stats)
             fake, _, stats = self._generate(state.generator, second)
             state = state._replace(generator=state.generator._replace(stats=stats))
-            state, metrics = self._update_discriminator(state, real, fake)
+            state, metrics = self._update_discriminator(state, real, fake, places)
         state = state._replace(step=state.step + 1, average=self._average(state))
         return state, metrics | more
 
@@ -122,7 +128,7 @@ class Game:
         metrics = {"generator_loss": value, "generator_gradient_norm": norm}
         return state._replace(generator=net), metrics
 
-    def _update_discriminator(self, state: GanState, real, fake):
+    def _update_discriminator(self, state: GanState, real, fake, keys):
         net = state.discriminator
 
         def loss(params):
@@ -134,7 +140,7 @@ class Game:
             real_logits, fake_logits = discriminate(real), discriminate(fake)
             value = self.loss.discriminator(real_logits, fake_logits)
             penalty = sum(
-                weight * penalty(discriminate, real, fake)
+                weight * penalty(discriminate, real, fake, keys)
                 for weight, penalty in self.penalties
             )
             return value + penalty, (value, penalty, real_logits, fake_logits)

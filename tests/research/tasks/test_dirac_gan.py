@@ -14,7 +14,11 @@ import pytest
 from research import parts
 
 PICTURES = 3
-LOSSES = ["non_saturating", "relativistic"]
+KEYS = jax.random.split(jax.random.key(0), PICTURES)
+LOSSES = ["non_saturating", "relativistic", "minimax"]
+# det = f′(0)²: 1/4 where a logistic function judges, 1 for a critic; hinge is one
+# near 0.
+PULL = dict.fromkeys(LOSSES, 0.25) | {"wgan": 1.0, "hinge": 1.0}
 
 
 def field(loss, weights):
@@ -36,7 +40,9 @@ def field(loss, weights):
         fake = jnp.full_like(real, 1.0) * theta
         value = loss.discriminator(logits(psi, real), logits(psi, fake))
         for name, weight in weights.items():
-            value += weight * penalties[name](lambda x: logits(psi, x), real, fake)
+            value += weight * penalties[name](
+                lambda x: logits(psi, x), real, fake, KEYS
+            )
         return value
 
     def descent(point):
@@ -54,29 +60,40 @@ CASES = [
     ({"r1": 2.0}, -2.0),
     ({"r2": 1.0}, -1.0),
     ({"r1": 0.5, "r2": 0.5}, -1.0),
+    ({"zero_centred": 0.5}, -1.0),
 ]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", PULL)
 @pytest.mark.parametrize(("weights", "trace"), CASES)
 def test_trace_and_determinant_of_the_game(loss, weights, trace):
     jacobian = np.float64(jax.jacobian(field(loss, weights))(jnp.zeros(2)))
     np.testing.assert_allclose(np.trace(jacobian), trace, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.det(jacobian), 0.25, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.det(jacobian), PULL[loss], atol=1e-5)
 
 
 def test_eigenvalues_that_mescheder_gives():
     """λ = −γ/2 ± √(γ²/4 − f′(0)²): pure circling without R1, damped with it."""
-    for weights, want in [
-        ({}, [0.5j, -0.5j]),
-        ({"r1": 0.5}, [-0.25 + 0.4330127j, -0.25 - 0.4330127j]),
-        ({"r1": 2.0}, [-0.1339746, -1.8660254]),
+    for loss, weights, want in [
+        ("non_saturating", {}, [0.5j, -0.5j]),
+        ("relativistic", {}, [0.5j, -0.5j]),
+        ("non_saturating", {"r1": 0.5}, [-0.25 + 0.4330127j, -0.25 - 0.4330127j]),
+        ("non_saturating", {"r1": 2.0}, [-0.1339746, -1.8660254]),
+        ("wgan", {}, [1j, -1j]),
+        ("wgan", {"r1": 0.5}, [-0.25 + 0.9682458j, -0.25 - 0.9682458j]),
     ]:
-        jacobian = np.float64(
-            jax.jacobian(field("non_saturating", weights))(jnp.zeros(2))
-        )
+        jacobian = np.float64(jax.jacobian(field(loss, weights))(jnp.zeros(2)))
         found = sorted(np.linalg.eigvals(jacobian), key=lambda v: (-v.imag, -v.real))
         np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_least_squares_pulls_g_alone_where_d_is_flat():
+    """½(ψ·0 − 1)² + ½(ψθ)² and ½(ψθ − 1)²: at (0, 0) D feels nothing, G is pulled by 1.
+
+    λ² = 0: least squares has no centre here, D answers to θ² only.
+    """
+    jacobian = np.float64(jax.jacobian(field("lsgan", {}))(jnp.zeros(2)))
+    np.testing.assert_allclose(jacobian, [[0, 1], [0, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
