@@ -40,6 +40,7 @@ dependencies = ["plain"]
 bench = ["torch>=2"]
 cuda = ["chip-cuda"]
 dev = ["checker"]
+preflight = ["compiler"]
 tpu = ["chip-tpu"]
 """
 
@@ -154,7 +155,7 @@ def base(tmp_path_factory):
             (base / "bin" / tool).symlink_to(path)
     (base / "bin" / "python3").symlink_to(os.path.realpath(sys.executable))
     (base / "wheels").mkdir()
-    for name in ("plain", "checker", "chip_cuda", "chip_tpu"):
+    for name in ("plain", "checker", "chip_cuda", "chip_tpu", "compiler"):
         write_wheel(base / "wheels", name, "1.0", [f"{name}.py"])
     write_wheel(base / "wheels", "plain", "2.0", ["plain.py"])
     write_wheel(base / "wheels", "big", "1.0", [f"big/{i}.txt" for i in range(MANY)])
@@ -270,6 +271,20 @@ def test_bench_leaves_the_pytorch_that_is_there(repository):
     own = write_wheel(repository.root, "torch", "2.5", ["torch.py"])
     zipfile.ZipFile(repository.root / own).extractall(site)
     assert repository.told("bench")["installed"]["torch"] == "2.5"
+
+
+def test_compilers_of_absent_accelerators_do_not_make_jax_look_for_them(repository):
+    chip = {"LAUNCH_ACCELERATOR": "tpu"}
+    assert repository.told("list", **chip)["platforms"] is None
+    with_compiler = repository.told("preflight", **chip)
+    assert "compiler" in with_compiler["installed"]
+    assert with_compiler["platforms"] == "tpu,cpu"
+    here = repository.told("list", LAUNCH_ACCELERATOR=None)
+    assert here["platforms"] == "cpu"
+    own = repository.told("list", JAX_PLATFORMS="cuda")
+    assert own["platforms"] == "cuda"
+    both = repository.run("--environment", "dev", "preflight")
+    assert "extras: dev preflight" in both.stderr
 
 
 @pytest.mark.parametrize(
