@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from launch._settings import Chosen, choose, claim, take_option
@@ -32,6 +33,7 @@ def train(chosen: Chosen, folder: Path) -> str:
     from research.training.stop import listening
 
     several = members(chosen.settings)
+    workdirs: list[Path] = []
     runs = several or {chosen.name: chosen.settings}
     with listening() as stop:
         for name, experiment in runs.items():
@@ -39,12 +41,21 @@ def train(chosen: Chosen, folder: Path) -> str:
                 return stop.reason
             place = folder / name if several else folder
             found = run(name, claim_of(name, chosen), experiment, place, stop)
-            if found["verdict"] == "nan":
-                tell_of_nan(found, place)
-            if found["verdict"] != "done":
-                return found["verdict"]
-    report(folder, [folder / name for name in several] if several else [folder])
+            for workdir, summary in found.items():
+                if summary["verdict"] == "nan":
+                    tell_of_nan(summary, workdir)
+            verdict = verdict_of(summary["verdict"] for summary in found.values())
+            if verdict != "done":
+                return verdict
+            workdirs += found
+    report(folder, workdirs)
     return "done"
+
+
+def verdict_of(verdicts: Iterable[str]) -> str:
+    """That of several runs: "nan" only if none of them came to a good end."""
+    found = set(verdicts)
+    return next(v for v in ("interrupted", "preempted", "done", "nan") if v in found)
 
 
 def report(folder: Path, workdirs: list[Path]) -> None:

@@ -24,6 +24,17 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
+class Population:
+    """Runs that one compiled program trains at once, each with its own workdir."""
+
+    seeds: int = 1
+    """runs of the seeds from `seed` on"""
+    vary: tuple[str, ...] = ()
+    """float settings and their values, every combination of which is a run for every
+    seed: optimizer.learning_rate=1e-3,1e-4 task.ema=0.9,0.99"""
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """Everything that a run is made from; with the device count it fixes the result."""
 
@@ -45,6 +56,8 @@ class Experiment:
     """held-out examples of each validation, at every checkpoint; all where fewer"""
     score_pictures: int = 5_000
     """pictures drawn for the final metrics; 0 leaves them out"""
+    population: Population = Population()
+    """runs that are trained at once"""
 
 
 def members(config: Any) -> dict[str, Experiment] | None:

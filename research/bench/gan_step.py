@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 
 from kernels.measure import interleaved, row, torch_on_all_cores
 from research.experiment import Data, Experiment
 from research.models import seed_pair
 from research.optimizers import Optimizer
 from research.tasks.gan import Gan
-from research.training import devices, loop
+from research.training import devices
+from research.training.job import prepare, step_function
+from research.training.members import Members
 
 BATCH_SIZE = 64
 LEARNING_RATE, BETA1 = 2e-4, 0.5
@@ -45,10 +46,11 @@ def our_step(noise: Any) -> Callable[[], None]:
         task=Gan(noise=noise),
         optimizer=Optimizer(learning_rate=LEARNING_RATE, beta1=BETA1),
     )
-    job = loop.prepare("bench", experiment)
-    step = devices.parallel(loop.step_function(job, jax.device_count()))
+    job = prepare("bench", experiment)
+    step = devices.parallel(step_function(job, jax.device_count()))
     arrays = devices.replicate(job.train.arrays)
-    held = [devices.replicate(jax.tree.map(np.asarray, loop.initial_state(job)))]
+    (state,) = Members([job]).initial_states()
+    held = [devices.replicate(state)]
 
     def call() -> None:
         held[0], metrics = step(held[0], arrays)

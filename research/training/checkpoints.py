@@ -49,6 +49,12 @@ class Checkpoints:
         abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
         return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
 
+    def drop_after(self, step: int) -> None:
+        """Deletes later steps: orbax saves none below its newest, and says nothing."""
+        for later in self.steps():
+            if later > step:
+                self._manager.delete(later)
+
     def close(self) -> None:
         """Waits until what was saved is committed."""
         self._manager.wait_until_finished()

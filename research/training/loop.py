@@ -2,29 +2,24 @@
 
 A run is a pure function of its experiment and the number of devices: the order of the
 data and every key are folded from (seed, step), so a checkpoint of the state is all
-that a resumed run needs.
+that a resumed run needs. Several runs of one structure are trained at once, each with
+its own record and checkpoints.
 """
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from research import data, media
-from research.errors import UserError
 from research.evaluation import Evaluator
-from research.experiment import Experiment
-from research.sources.split import Split
-from research.task import Task
 from research.training import devices
-from research.training.axes import BATCH
 from research.training.checkpoints import Checkpoints
+from research.training.job import Job, state_like
+from research.training.members import Members
 from research.training.progress import RunProgress
 from research.training.record import Record
 from research.training.stop import StopRequest
@@ -40,107 +35,66 @@ class Outcome(NamedTuple):
     state: Any  # numpy arrays, without a device axis; the last finite one
 
 
-class Job(NamedTuple):
-    """An experiment with its parts found and its data read."""
+class Run(NamedTuple):
+    """One run of those that are trained at once."""
 
-    name: str
-    experiment: Experiment
-    task: Task
-    dataset: ModuleType
-    train: Split
-    held_out: Split
+    job: Job
+    record: Record
+    checkpoints: Checkpoints
+    evaluator: Evaluator
 
 
-def prepare(name: str, experiment: Experiment) -> Job:
-    """Finds the parts of an experiment and reads its data.
+class Standing:
+    """How far one run is."""
 
-    Raises:
-      UserError: a part that does not exist, settings that no run could mean.
+    def __init__(self, step: int, state: Any):
+        self.step, self.state = step, state  # of the last finite state seen
+        self.diverged = False
+
+
+def train(name: str, runs: Sequence[Run], stop: StopRequest) -> list[Outcome]:
+    """Trains from the newest common checkpoint, or from the start, to the last step.
+
+    Args:
+      name: for the progress bar.
+      runs: of jobs that `population.alike` puts together.
+      stop: set by signals while this runs.
     """
-    for field in ("steps", "batch_size", "checkpoint_every", "log_every"):
-        if getattr(experiment, field) < 1:
-            value, flag = getattr(experiment, field), field.replace("_", "-")
-            raise UserError(f"--{flag} is {value}: give 1 or more")
-    devices.share(experiment.batch_size, jax.device_count())
-    dataset = data.find(experiment.data, experiment.batch_size)
-    task = experiment.task.build(
-        experiment.model, experiment.optimizer, experiment.steps, media.of(dataset)
-    )
-    splits = [dataset.load(s, experiment.data.folder) for s in ("train", "test")]
-    if experiment.batch_size > splits[0].examples:
-        raise UserError(
-            f"--batch-size {experiment.batch_size} exceeds the {splits[0].examples} "
-            f"training examples of {experiment.data.name}: take at most that"
-        )
-    return Job(name, experiment, task, dataset, *splits)
-
-
-def initial_state(job: Job) -> Any:
-    """The state before the first step, a pure function of the seed."""
-    key = jax.random.key(job.experiment.seed)
-    return jax.jit(job.task.init)(key, _example_batch(job))
-
-
-def state_like(job: Job) -> Any:
-    """Shapes and dtypes of the state, without making one."""
-    return jax.eval_shape(job.task.init, jax.random.key(0), _example_batch(job))
-
-
-def step_function(job: Job, ranks: int) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """`step(state, arrays)` → state, metrics, for one of `ranks` devices.
-
-    It runs under the axis `BATCH`. The batch is made inside: step and rank say which
-    examples it holds.
-    """
-    experiment = job.experiment
-    local = devices.share(experiment.batch_size, ranks)
-
-    def step(state, arrays):
-        first = state.step * experiment.batch_size + jax.lax.axis_index(BATCH) * local
-        positions = first.astype(jnp.uint32) + jnp.arange(local, dtype=jnp.uint32)
-        batch = job.dataset.batch(arrays, experiment.seed, positions)
-        key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
-        state, metrics = job.task.step(state, batch | {"position": positions}, key)
-        return state, jax.lax.pmean(metrics, BATCH)
-
-    return step
-
-
-def train(
-    job: Job,
-    record: Record,
-    checkpoints: Checkpoints,
-    evaluator: Evaluator,
-    stop: StopRequest,
-) -> Outcome:
-    """Trains from the newest checkpoint, or from the start, to the last step."""
-    state, start = _resume(job, checkpoints)
-    before = record.rewind(start)
-    run = _Run(job, record, checkpoints, evaluator, state, start, before)
-    with RunProgress(job.name, start, job.experiment.steps) as progress:
+    members = Members([run.job for run in runs])
+    start, states = _resume(runs, members)
+    before = max(run.record.rewind(start) for run in runs)
+    training = _Training(runs, members, start, states, before)
+    with RunProgress(name, start, runs[0].job.experiment.steps) as progress:
         if start:
-            progress.say(f"{job.name}: continues at step {start}")
-        verdict = run.to_the_end(progress, stop)
-    return Outcome(verdict, run.saved[0], run.seconds, run.windows, run.saved[1])
+            progress.say(f"{name}: continues at step {start}")
+        verdict = training.to_the_end(progress, stop)
+    return [
+        Outcome(
+            "nan" if run.diverged else verdict,
+            run.step,
+            training.seconds,
+            training.windows,
+            run.state,
+        )
+        for run in training.standings
+    ]
 
 
-class _Run:
+class _Training:
     """The running part of `train`: what changes from step to step."""
 
-    def __init__(self, job, record, checkpoints, evaluator, state, start, before):
-        self.job: Job = job
-        self.record: Record = record
-        self.checkpoints: Checkpoints = checkpoints
-        self.evaluator: Evaluator = evaluator
-        self.saved: tuple[int, Any] = (start, state)  # the last finite state seen
+    def __init__(self, runs, members, start, states, before):
+        self.runs: Sequence[Run] = runs
+        self.members: Members = members
+        self.standings = [Standing(start, state) for state in states]
         self.windows: list[float] = []
-        self.step = start
+        self.step: int = start
         self._before = before
         self._began = time.perf_counter()
         self._window: tuple[int, float] | None = None  # step and time it began
-        self._compiled = devices.parallel(step_function(job, jax.device_count()))
-        self._state = devices.replicate(state)
-        self._arrays = devices.replicate(job.train.arrays)
+        self._compiled = devices.parallel(members.step(jax.device_count()))
+        self._state = devices.replicate(members.stack(states))
+        self._inputs = devices.replicate((members.values, runs[0].job.train.arrays))
         self._in_flight: deque[Any] = deque()
 
     @property
@@ -149,8 +103,8 @@ class _Run:
         return self._before + time.perf_counter() - self._began
 
     def to_the_end(self, progress: RunProgress, stop: StopRequest) -> str:
-        """Steps, logs and saves until the last step, a request to stop, or a NaN."""
-        experiment = self.job.experiment
+        """Steps, logs and saves until the last step, a request to stop, or NaNs."""
+        experiment = self.runs[0].job.experiment
         while self.step < experiment.steps:
             metrics = self._advance()
             # Read once: a signal may fall anywhere below, and only a step that saw it
@@ -158,56 +112,68 @@ class _Run:
             reason = stop.reason
             last = self.step == experiment.steps or reason is not None
             if self.step % experiment.log_every == 0 or last:
-                values = {n: float(v) for n, v in devices.fetch(metrics).items()}
-                self._log(values, progress)
-                if not all(map(math.isfinite, values.values())):
-                    return "nan"
+                self._log(metrics, progress)
             if self.step % experiment.checkpoint_every == 0 or last:
-                if not self._save(progress):
-                    return "nan"
+                self._save(progress)
                 self._window = None
+            if all(standing.diverged for standing in self.standings):
+                return "nan"
             if reason is not None and self.step < experiment.steps:
                 return reason
         return "done"
 
     def _advance(self) -> Any:
-        self._state, metrics = self._compiled(self._state, self._arrays)
+        self._state, metrics = self._compiled(self._state, *self._inputs)
         self.step += 1
         self._in_flight.append(metrics)
         if len(self._in_flight) > devices.STEPS_IN_FLIGHT:
             jax.block_until_ready(self._in_flight.popleft())
         return metrics
 
-    def _log(self, values: dict[str, float], progress: RunProgress) -> None:
+    def _going(self, tree: Any) -> list[tuple[Run, Standing, Any]]:
+        """The runs that have not diverged, each with its part of what a step gave."""
+        parts = self.members.split(devices.fetch(tree))
+        every = zip(self.runs, self.standings, parts, strict=True)
+        return [found for found in every if not found[1].diverged]
+
+    def _log(self, metrics: Any, progress: RunProgress) -> None:
         now = time.perf_counter()
         if self._window is not None:
             first, began = self._window
             self.windows.append((now - began) / (self.step - first))
         self._window = (self.step, now)
-        self.record.metrics(self.step, self.seconds, values)
+        shown = {}
+        for run, standing, part in self._going(metrics):
+            values = {name: float(value) for name, value in part.items()}
+            run.record.metrics(self.step, self.seconds, values)
+            standing.diverged = not all(map(math.isfinite, values.values()))
+            shown = shown or values
         rate = 1 / self.windows[-1] if self.windows else None
-        progress.update(self.step, rate, values)
+        progress.update(self.step, rate, shown)
 
-    def _save(self, progress: RunProgress) -> bool:
-        """Saves, evaluates and draws; False, and nothing, if a number is not finite."""
-        state = devices.fetch(self._state)
-        if not finite(state):
-            return False
-        self.saved = (self.step, state)
-        self.checkpoints.save(self.step, state)
+    def _save(self, progress: RunProgress) -> None:
+        """Saves, evaluates and draws every run whose numbers are all finite."""
+        for run, standing, state in self._going(self._state):
+            standing.diverged = not finite(state)
+            if not standing.diverged:
+                standing.step, standing.state = self.step, state
+                run.checkpoints.save(self.step, state)
+                self._validate(run, state, progress)
+
+    def _validate(self, run: Run, state: Any, progress: RunProgress) -> None:
         held_out = {
             f"validation_{name}": float(values.mean())
-            for name, values in self.evaluator.held_out(state).items()
+            for name, values in run.evaluator.held_out(state).items()
         }
         if held_out:
-            self.record.metrics(self.step, self.seconds, held_out)
+            run.record.metrics(self.step, self.seconds, held_out)
             shown = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items())
-            progress.say(f"{self.job.name}  step {self.step}  {shown}")
-        if self.evaluator.draws:
-            medium = self.evaluator.medium
-            shown = self.evaluator.draw(state, self.job.experiment.seed, medium.SHOWN)
-            self.record.samples(self.step, shown, self.job.dataset)
-        return True
+            if len(self.runs) == 1:
+                progress.say(f"{run.job.name}  step {self.step}  {shown}")
+        if run.evaluator.draws:
+            medium = run.evaluator.medium
+            shown = run.evaluator.draw(state, run.job.experiment.seed, medium.SHOWN)
+            run.record.samples(self.step, shown, run.job.dataset)
 
 
 def finite(tree: Any) -> bool:
@@ -215,18 +181,12 @@ def finite(tree: Any) -> bool:
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
 
 
-def _resume(job: Job, checkpoints: Checkpoints) -> tuple[Any, int]:
-    steps = checkpoints.steps()
+def _resume(runs: Sequence[Run], members: Members) -> tuple[int, list[Any]]:
+    """The newest step that every run has a checkpoint of, and the states; or step 0."""
+    steps = set.intersection(*(set(run.checkpoints.steps()) for run in runs))
     if not steps:
-        state = initial_state(job)
-        return jax.tree.map(np.asarray, state), 0
-    return checkpoints.restore(steps[-1], state_like(job)), steps[-1]
-
-
-def _example_batch(job: Job) -> Any:
-    """A batch of zeros of one device's shapes."""
-    local = devices.share(job.experiment.batch_size, jax.device_count())
-    shapes = jax.eval_shape(
-        job.dataset.batch, job.train.arrays, 0, jnp.arange(local, dtype=jnp.uint32)
-    )
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return 0, members.initial_states()
+    step, like = max(steps), state_like(runs[0].job)
+    for run in runs:
+        run.checkpoints.drop_after(step)
+    return step, [run.checkpoints.restore(step, like) for run in runs]

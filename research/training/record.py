@@ -30,6 +30,7 @@ logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
 FREE_FIELDS = (
     "checkpoint_every",
     "log_every",
+    "population",
     "score_pictures",
     "validation_examples",
 )

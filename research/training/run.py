@@ -1,18 +1,26 @@
 """One run from its settings to its summary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from research import media
+from research import media, population
 from research.errors import UserError
 from research.evaluation import Evaluator, held_out_measures
 from research.experiment import Experiment
 from research.settings import from_dict, to_dict
 from research.training import loop
 from research.training.checkpoints import Checkpoints
+from research.training.job import (
+    Job,
+    prepare,
+    refuse_wrong,
+    state_like,
+    with_settings,
+)
 from research.training.record import Record, read_json
 from research.training.stamp import stamp
 from research.training.stop import StopRequest
@@ -26,10 +34,11 @@ def run(
     experiment: Experiment,
     workdir: Path,
     stop: StopRequest,
-) -> dict[str, Any]:
-    """Trains, or goes on training, and measures; returns what summary.json holds.
+) -> dict[Path, dict[str, Any]]:
+    """Trains an experiment, all of its population at once; see `run_all`.
 
-    A run that is done already is not trained again.
+    A population's runs have their workdirs in `workdir`, each that of the same run
+    trained alone; a single run has `workdir` itself.
 
     Args:
       name: of the experiment.
@@ -37,44 +46,138 @@ def run(
       experiment: its settings.
       workdir: see `research.training.record`.
       stop: set by signals while this runs.
+    """
+    members = population.members(experiment)
+    if len(members) == 1:
+        (one,) = members.values()
+        return run_all(name, claim, {workdir: one}, stop)
+    places = {workdir / member: one for member, one in members.items()}
+    return run_all(name, claim, places, stop)
+
+
+def run_all(
+    name: str, claim: str, experiments: Mapping[Path, Experiment], stop: StopRequest
+) -> dict[Path, dict[str, Any]]:
+    """Trains, or goes on training, runs by their workdirs, and measures them.
+
+    Runs that differ in seeds and floats alone are trained at once by one program, such
+    groups one after another. A run that is done already is not trained again.
+
+    Returns:
+      What each run's summary.json holds; of those that were not begun when `stop` was
+      set only a verdict.
 
     Raises:
       UserError: a mistake in the settings, or a workdir that cannot be used.
     """
-    job = loop.prepare(name, experiment)
+    found: dict[Path, dict[str, Any]] = {}
+    for group in population.alike(experiments):
+        members = {workdir: experiments[workdir] for workdir in group}
+        if stop.reason is None:
+            found |= _run_together(name, claim, members, stop)
+        else:
+            found |= {workdir: {"verdict": stop.reason} for workdir in group}
+    return found
+
+
+def _run_together(
+    name: str, claim: str, experiments: Mapping[Path, Experiment], stop: StopRequest
+) -> dict[Path, dict[str, Any]]:
+    """`run_all` for runs of one structure."""
+    found: dict[Path, dict[str, Any]] = {}
+    with ExitStack() as stack:
+        runs: dict[Path, loop.Run] = {}
+        about = {"claim": claim, "stamp": stamp()}
+        jobs = _prepare(name, experiments)
+        evaluators = _evaluators(list(jobs.values()))
+        for (workdir, job), evaluator in zip(jobs.items(), evaluators, strict=True):
+            opened = _open(job, evaluator, workdir, about, stack)
+            if _is_done(workdir, opened):
+                found[workdir] = read_json(workdir / "summary.json")
+            else:
+                runs[workdir] = opened
+        if found:
+            steps = next(iter(experiments.values())).steps
+            which = next(iter(found)) if len(found) == 1 else f"{len(found)} runs"
+            verb = "is" if len(found) == 1 else "are"
+            print(f"{name}: {which} {verb} trained to step {steps} already")
+        if runs:
+            found |= _train(name, runs, stop)
+    return {workdir: found[workdir] for workdir in experiments}
+
+
+def _prepare(name: str, experiments: Mapping[Path, Experiment]) -> dict[Path, Job]:
+    """Each run's job; they share the data and, where their settings allow, the task."""
+    jobs: dict[Path, Job] = {}
+    for workdir, experiment in experiments.items():
+        if not jobs:
+            jobs[workdir] = prepare(name, experiment)
+            continue
+        refuse_wrong(experiment)
+        first = next(iter(jobs.values()))
+        jobs[workdir] = with_settings(first, experiment)
+    return jobs
+
+
+def _evaluators(jobs: list[Job]) -> list[Evaluator]:
+    """Each job's evaluator, one for all that share model and task: it compiles."""
+    found: list[Evaluator] = []
+    settings = [(job.experiment.model, job.experiment.task) for job in jobs]
+    for number, job in enumerate(jobs):
+        first = settings.index(settings[number])
+        found.append(found[first] if first < number else evaluator_of(job))
+    return found
+
+
+def _open(
+    job: Job,
+    evaluator: Evaluator,
+    workdir: Path,
+    about: dict[str, Any],
+    stack: ExitStack,
+) -> loop.Run:
+    """Takes the workdir of a run until the stack is closed."""
     about = {
-        "experiment": name,
-        "claim": claim,
-        "family": experiment.model.family,
+        "experiment": job.name,
+        "claim": about["claim"],
+        "family": job.experiment.model.family,
         "medium": media.name_of(job.dataset),
-        "config": to_dict(experiment),
+        "config": to_dict(job.experiment),
         "data": {"train": job.train.fingerprint, "held_out": job.held_out.fingerprint},
-        "stamp": stamp(),
+        "stamp": about["stamp"],
     }
     record = Record(workdir, about)
-    summary = workdir / "summary.json"
+    stack.callback(record.close)
     checkpoints = Checkpoints(workdir / "checkpoints")
-    try:
-        if summary.exists() and checkpoints.steps()[-1:] == [experiment.steps]:
-            print(f"{name}: {workdir} is trained to step {experiment.steps} already")
-            return read_json(summary)
-        evaluator = evaluator_of(job)
-        outcome = loop.train(job, record, checkpoints, evaluator, stop)
-        if outcome.verdict == "done":
-            print(f"{name}: {outcome.step} steps in {outcome.seconds:.0f} s, measuring")
-        found = summarize(job, outcome, evaluator)
+    stack.callback(checkpoints.close)
+    return loop.Run(job, record, checkpoints, evaluator)
+
+
+def _is_done(workdir: Path, run: loop.Run) -> bool:
+    newest = run.checkpoints.steps()[-1:]
+    done = newest == [run.job.experiment.steps]
+    return done and (workdir / "summary.json").exists()
+
+
+def _train(
+    name: str, runs: Mapping[Path, loop.Run], stop: StopRequest
+) -> dict[Path, dict[str, Any]]:
+    outcomes = loop.train(name, list(runs.values()), stop)
+    if any(outcome.verdict == "done" for outcome in outcomes):
+        steps = max(outcome.step for outcome in outcomes)
+        print(f"{name}: {steps} steps in {outcomes[0].seconds:.0f} s, measuring")
+    found = {}
+    for (workdir, run), outcome in zip(runs.items(), outcomes, strict=True):
+        found[workdir] = summarize(run.job, outcome, run.evaluator, len(runs))
         if outcome.verdict in ("done", "nan"):
-            record.summary(found)
-        return found
-    finally:
-        checkpoints.close()
-        record.close()
+            run.record.summary(found[workdir])
+    return found
 
 
 class Trained(NamedTuple):
     """A run read back from its workdir."""
 
-    job: loop.Job
+    job: Job
     step: int
     state: Any  # numpy arrays, as a checkpoint holds them
 
@@ -90,7 +193,7 @@ def read(workdir: Path, step: int | None = None) -> Trained:
       UserError: no run there, or no such checkpoint.
     """
     about = read_json(workdir / "config.json")
-    job = loop.prepare(about["experiment"], from_dict(about["config"]))
+    job = prepare(about["experiment"], from_dict(about["config"]))
     checkpoints = Checkpoints(workdir / "checkpoints")
     try:
         kept = checkpoints.steps()
@@ -102,7 +205,7 @@ def read(workdir: Path, step: int | None = None) -> Trained:
                 f"name one that is kept"
             )
         step = kept[-1] if step is None else step
-        return Trained(job, step, checkpoints.restore(step, loop.state_like(job)))
+        return Trained(job, step, checkpoints.restore(step, state_like(job)))
     finally:
         checkpoints.close()
 
@@ -117,21 +220,29 @@ def kept_states(workdir: Path) -> Iterator[tuple[int, Any]]:
         checkpoints.close()
 
 
-def evaluator_of(job: loop.Job) -> Evaluator:
+def evaluator_of(job: Job) -> Evaluator:
     """The compiled measurements of a job."""
     examples = job.experiment.validation_examples
     return Evaluator(job.task, job.dataset, job.train, job.held_out, examples)
 
 
 def summarize(
-    job: loop.Job, outcome: loop.Outcome, evaluator: Evaluator
+    job: Job, outcome: loop.Outcome, evaluator: Evaluator, at_once: int = 1
 ) -> dict[str, Any]:
-    """What summary.json holds; the metrics only of a run that is done."""
+    """What summary.json holds; the metrics only of a run that is done.
+
+    Args:
+      job: of the run.
+      outcome: how it ended.
+      evaluator: of the job.
+      at_once: runs that the same steps trained; all seconds are those of them together.
+    """
     values: dict[str, Any] = {
         "experiment": job.name,
         "family": job.experiment.model.family,
         "verdict": outcome.verdict,
         "steps": outcome.step,
+        "trained_at_once": at_once,
         "seconds": round(outcome.seconds, 3),
         "step_seconds": quartiles(outcome.step_seconds),
         "draw_seconds": None,
@@ -143,7 +254,7 @@ def summarize(
     return values
 
 
-def measure(job: loop.Job, state: Any, evaluator: Evaluator) -> dict[str, Any]:
+def measure(job: Job, state: Any, evaluator: Evaluator) -> dict[str, Any]:
     """The final numbers: `metrics` with floors and intervals, and `draw_seconds`."""
     measures = {}
     if held_out := evaluator.held_out(state):

@@ -18,7 +18,8 @@ from research.sources.split import Split
 from research.task import example_keys
 from research.tasks.gan import Gan
 from research.tasks.supervised import Supervised
-from research.training import devices, loop
+from research.training import devices
+from research.training import job as jobs
 from research.training.axes import BATCH
 
 STEPS, RANKS, BATCH_SIZE = 3, 4, 8
@@ -55,7 +56,7 @@ def job_of(model, task, optimizer, channels=3):
     )
     part, split = data_set(channels)
     built = task.build(model, optimizer, experiment.steps)
-    return loop.Job("drawn", experiment, built, part, split, split)
+    return jobs.Job("drawn", experiment, built, part, split, split)
 
 
 def start(job):
@@ -71,12 +72,12 @@ def start(job):
             return np.asarray(values, leaf.dtype)
         return np.full(leaf.shape, 1 if "var" in name else 0, leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(draw, loop.state_like(job))
+    return jax.tree_util.tree_map_with_path(draw, jobs.state_like(job))
 
 
 def by_vmap(job, ranks, state):
     """State and metrics after STEPS on so many devices that vmap plays."""
-    step = loop.step_function(job, ranks)
+    step = jobs.step_function(job, ranks)
     step = jax.jit(jax.vmap(step, in_axes=(0, None), axis_name=BATCH))
     state = jax.tree.map(lambda leaf: np.stack([leaf] * ranks), state)
     for _ in range(STEPS):
@@ -86,7 +87,7 @@ def by_vmap(job, ranks, state):
 
 def by_pmap(job, state):
     """The same on the four real devices, the state donated."""
-    step = devices.parallel(loop.step_function(job, RANKS))
+    step = devices.parallel(jobs.step_function(job, RANKS))
     state, arrays = devices.replicate(state), devices.replicate(job.train.arrays)
     for _ in range(STEPS):
         state, metrics = step(state, arrays)
@@ -195,7 +196,11 @@ def noise_of_steps(noise, ranks, seed=5):
     """All noise of STEPS steps, rows of [passes · batch · steps, LATENT]."""
     job = job_of(WitnessModel(), Gan(noise=noise), SGD, channels=1)
     job = job._replace(experiment=dataclasses.replace(job.experiment, seed=seed))
-    state, _ = by_vmap(job, ranks, jax.tree.map(np.asarray, loop.initial_state(job)))
+    state, _ = by_vmap(
+        job,
+        ranks,
+        jax.tree.map(np.asarray, jax.jit(partial(jobs.initial_state, job))()),
+    )
     passes = {"fresh": 2, "shared": 1}[noise]
     return state.generator.stats["seen"][:, : STEPS * passes * BATCH_SIZE // ranks]
 
@@ -257,7 +262,7 @@ def test_a_step_takes_the_examples_of_its_place_in_the_training(ranks):
     local = BATCH_SIZE // ranks
     state = Last(jnp.uint32(7), *jnp.zeros((2, local)))
     step = jax.vmap(
-        loop.step_function(job, ranks), (None, None), axis_name=BATCH, axis_size=ranks
+        jobs.step_function(job, ranks), (None, None), axis_name=BATCH, axis_size=ranks
     )
     last, _ = step(state, job.train.arrays)
     want = np.arange(7 * BATCH_SIZE, 8 * BATCH_SIZE)

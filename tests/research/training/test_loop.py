@@ -10,6 +10,7 @@ from research import parts
 from research.errors import UserError
 from research.training import devices, loop
 from research.training.checkpoints import Checkpoints
+from research.training.job import prepare
 from research.training.record import Record
 from research.training.run import evaluator_of, quartiles
 from research.training.stop import StopRequest
@@ -28,7 +29,7 @@ def test_counts_below_one_are_refused(experiment, field, value):
     wrong = dataclasses.replace(experiment, **{field: value})
     flag = f"--{field.replace('_', '-')} is {value}: give 1 or more"
     with pytest.raises(UserError, match=flag):
-        loop.prepare("seed_lstm", wrong)
+        prepare("seed_lstm", wrong)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +63,12 @@ def test_a_signal_between_two_looks_at_it_loses_no_step(experiment, tmp_path):
     short = dataclasses.replace(
         experiment, steps=9, batch_size=8, log_every=1, checkpoint_every=100
     )
-    job = loop.prepare("seed_lstm", short)
+    job = prepare("seed_lstm", short)
     stop = StopRequest()
     record = StoppingRecord(tmp_path, stop)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    outcome = loop.train(job, record, checkpoints, evaluator_of(job), stop)
+    one = loop.Run(job, record, checkpoints, evaluator_of(job))
+    (outcome,) = loop.train("seed_lstm", [one], stop)
     checkpoints.close()
     record.close()
     assert outcome.verdict == "preempted"

@@ -1,0 +1,113 @@
+"""An experiment with its parts found, and the functions of it that are compiled."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from research import data, media
+from research.errors import UserError
+from research.experiment import Experiment
+from research.sources.split import Split
+from research.task import Task
+from research.training import devices
+from research.training.axes import BATCH
+
+
+class Job(NamedTuple):
+    """An experiment with its parts found and its data read."""
+
+    name: str
+    experiment: Experiment
+    task: Task
+    dataset: ModuleType
+    train: Split
+    held_out: Split
+
+
+def prepare(name: str, experiment: Experiment) -> Job:
+    """Finds the parts of an experiment and reads its data.
+
+    Raises:
+      UserError: a part that does not exist, settings that no run could mean.
+    """
+    refuse_wrong(experiment)
+    dataset = data.find(experiment.data, experiment.batch_size)
+    task = task_of(experiment, dataset)
+    splits = [dataset.load(s, experiment.data.folder) for s in ("train", "test")]
+    if experiment.batch_size > splits[0].examples:
+        raise UserError(
+            f"--batch-size {experiment.batch_size} exceeds the {splits[0].examples} "
+            f"training examples of {experiment.data.name}: take at most that"
+        )
+    return Job(name, experiment, task, dataset, *splits)
+
+
+def refuse_wrong(experiment: Experiment) -> None:
+    """Raises UserError for counts that no run could mean, whatever its parts."""
+    for field in ("steps", "batch_size", "checkpoint_every", "log_every"):
+        if getattr(experiment, field) < 1:
+            value, flag = getattr(experiment, field), field.replace("_", "-")
+            raise UserError(f"--{flag} is {value}: give 1 or more")
+    if not 0 <= experiment.seed < 2**32:
+        raise UserError(f"--seed is {experiment.seed}: give 0 to 2³² − 1")
+    devices.share(experiment.batch_size, jax.device_count())
+
+
+def task_of(experiment: Experiment, dataset: ModuleType) -> Task:
+    """The task of an experiment on a data set.
+
+    Raises:
+      UserError: settings that the task refuses.
+    """
+    return experiment.task.build(
+        experiment.model, experiment.optimizer, experiment.steps, media.of(dataset)
+    )
+
+
+def with_settings(job: Job, experiment: Experiment) -> Job:
+    """The job of another experiment on the same data."""
+    task = task_of(experiment, job.dataset)
+    return job._replace(experiment=experiment, task=task)
+
+
+def initial_state(job: Job) -> Any:
+    """The state before the first step, a pure function of the seed; traceable."""
+    key = jax.random.key(job.experiment.seed)
+    return job.task.init(key, example_batch(job))
+
+
+def state_like(job: Job) -> Any:
+    """Shapes and dtypes of the state, without making one."""
+    return jax.eval_shape(job.task.init, jax.random.key(0), example_batch(job))
+
+
+def step_function(job: Job, ranks: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """`step(state, arrays)` → state, metrics, for one of `ranks` devices.
+
+    It runs under the axis `BATCH`. The batch is made inside: step and rank say which
+    examples it holds.
+    """
+    experiment = job.experiment
+    local = devices.share(experiment.batch_size, ranks)
+
+    def step(state, arrays):
+        first = state.step * experiment.batch_size + jax.lax.axis_index(BATCH) * local
+        positions = first.astype(jnp.uint32) + jnp.arange(local, dtype=jnp.uint32)
+        batch = job.dataset.batch(arrays, experiment.seed, positions)
+        key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
+        state, metrics = job.task.step(state, batch | {"position": positions}, key)
+        return state, jax.lax.pmean(metrics, BATCH)
+
+    return step
+
+
+def example_batch(job: Job) -> Any:
+    """A batch of zeros of one device's shapes."""
+    local = devices.share(job.experiment.batch_size, jax.device_count())
+    shapes = jax.eval_shape(
+        job.dataset.batch, job.train.arrays, 0, jnp.arange(local, dtype=jnp.uint32)
+    )
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
