@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from research import media
-from research.metrics import bits
-from research.metrics.measured import Measured
+from research.metrics.measured import Measured, mean
 from research.sources.split import Split
 from research.task import Task
 
@@ -113,27 +112,34 @@ class Evaluator:
         return np.concatenate([np.asarray(chunk) for chunk in chunks])
 
 
+def averages(found: dict[str, np.ndarray]) -> dict[str, float]:
+    """The mean over all targets of each metric that `Evaluator.held_out` gave."""
+    weights = found.get("targets")
+    return {
+        name: float(np.average(values, weights=weights))
+        for name, values in found.items()
+        if name != "targets"
+    }
+
+
 def held_out_measures(
-    found: dict[str, np.ndarray], likelihood: bool
+    found: dict[str, np.ndarray], medium: ModuleType | None
 ) -> dict[str, Measured]:
     """Final held-out numbers, each with its interval.
 
     Args:
       found: what `Evaluator.held_out` gave, losses in nats a target.
-      likelihood: the loss is that of the whole picture: it is told in bits a pixel,
-        and how often the likeliest pixel was right means little beside it.
+      medium: of a model that draws, whose loss is a likelihood of its samples: the
+        medium says in which unit, and what else is worth telling.
     """
-    if likelihood and found:
-        return {"bits_per_pixel": bits.measure(found["loss"], 1, "bits a pixel")}
+    if medium is not None and found and hasattr(medium, "likelihood"):
+        return medium.likelihood(found)
     units = {"loss": "nats"}
-    return {n: _mean(values, units.get(n, "share")) for n, values in found.items()}
-
-
-def _mean(values: np.ndarray, unit: str) -> Measured:
-    """The mean with a normal 95 % interval over examples."""
-    value, count = float(values.mean()), len(values)
-    reach = 1.96 * float(values.std(ddof=1)) / count**0.5
-    return Measured(value, None, value - reach, value + reach, count, unit)
+    return {
+        name: mean(values, units.get(name, "share"))
+        for name, values in found.items()
+        if name != "targets"
+    }
 
 
 def _chunks(count: int) -> Iterator[jax.Array]:

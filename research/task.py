@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import optax
 
 from research.errors import UserError
+from research.training.axes import BATCH
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -32,6 +34,9 @@ class Task(NamedTuple):
     `as_drawn(samples)` → samples as near to real ones as the task's own can come
       (thresholded pictures, for a model of bits); None where they can be any.
     `parameters(state)` → number of trained parameters by network.
+    `predict(state, symbols, memory)` → logits of the next symbols, memory after the
+      last; `symbols` int32 [streams, time], `memory` None at the beginning. None but
+      for a task that reads and writes texts.
     """
 
     init: Callable[[jax.Array, Batch], Any]
@@ -40,6 +45,7 @@ class Task(NamedTuple):
     draw: Callable[[Any, jax.Array], jax.Array] | None
     as_drawn: Callable[[jax.Array], jax.Array] | None
     parameters: Callable[[Any], dict[str, int]]
+    predict: Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]] | None = None
 
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:
@@ -56,6 +62,18 @@ def refuse_model_without(model: Any, *names: str) -> None:
                 f"the model {part} has no `{name}`, which this task trains: choose a "
                 f"--model that has, or another --task"
             )
+
+
+def descend(
+    optimizer: optax.GradientTransformation,
+    gradient: Any,
+    state: optax.OptState,
+    params: Any,
+) -> tuple[Any, optax.OptState, jax.Array]:
+    """One step along the devices' mean gradient: params, state, the gradient's norm."""
+    gradient = jax.lax.pmean(gradient, BATCH)
+    updates, state = optimizer.update(gradient, state, params)
+    return optax.apply_updates(params, updates), state, optax.tree.norm(gradient)
 
 
 def count(parameters: Any) -> int:

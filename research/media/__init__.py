@@ -25,7 +25,11 @@ A medium that a GAN can imitate has besides, both traceable,
   to_network(samples)    float32 as D reads them and G makes them, of the same shape
   from_network(outputs)  the inverse: what G makes → samples
 
-and one that is read rather than looked at has `words(samples) -> str`, which the page
+One that a model can give a likelihood of has `likelihood(found) -> {name: Measured}`:
+`found` are held-out metrics by name, [examples], with `loss` in nats a target and
+`targets`, how many an example has.
+
+One that is read rather than looked at has `words(samples) -> str`, which the page
 shows as it is. samples/final.npy of a workdir holds the last samples of any medium, so
 that a report needs no model.
 """

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from research.metrics import pictures
+from research.metrics import bits, pictures
 from research.metrics.measured import Measured
 
 ENTRY = "image"
@@ -45,6 +45,14 @@ def score(
     """How pictures of digits compare with real ones; see `pictures.score`."""
     del dataset
     return pictures.score(generated, reference, again)
+
+
+def likelihood(found: dict[str, np.ndarray]) -> dict[str, Measured]:
+    """The cost of held-out pictures in bits a pixel.
+
+    How often the likeliest pixel was right means little beside it.
+    """
+    return {"bits_per_pixel": bits.measure(found["loss"], 1, "bits a pixel")}
 
 
 def grid(images: np.ndarray, columns: int = COLUMNS, gap: int = GAP) -> np.ndarray:

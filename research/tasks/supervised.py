@@ -1,4 +1,4 @@
-"""Predicting a symbol from known ones: labels of sequences, pixels or pictures."""
+"""Predicting what an encoding asks for: labels, next symbols, frames or numbers."""
 
 import dataclasses
 from types import ModuleType
@@ -12,11 +12,13 @@ import optax
 from research import parts
 from research.errors import UserError
 from research.optimizers import Optimizer
+from research.outcomes import OUTCOMES, Outcome
 from research.task import (
     Batch,
     Metrics,
     Task,
     count,
+    descend,
     example_keys,
     refuse_model_without,
 )
@@ -48,7 +50,10 @@ class Supervised:
             )
         refuse_model_without(model, "module")
         encoding = parts.find("research.encodings", self.encoding)
-        learner = Learner(self, model.module(), encoding, optimizer.build(steps))
+        outcome = OUTCOMES[getattr(encoding, "OUTCOME", "symbols")]
+        learner = Learner(
+            self, model.module(), encoding, outcome, optimizer.build(steps)
+        )
         return Task(
             init=learner.init,
             step=learner.step,
@@ -79,6 +84,7 @@ class Learner:
     config: Supervised
     module: nn.Module
     encoding: ModuleType
+    outcome: Outcome
     optimizer: optax.GradientTransformation
 
     def init(self, key: jax.Array, batch: Batch) -> SupervisedState:
@@ -94,46 +100,60 @@ class Learner:
     def step(
         self, state: SupervisedState, batch: Batch, key: jax.Array
     ) -> tuple[SupervisedState, Metrics]:
-        """One update on the devices' mean gradient."""
+        """One update on the mean gradient over the scored targets of all devices."""
         inputs, targets = self.encoding.encode(
             batch, example_keys(key, batch["position"])
         )
+        noise = jax.random.fold_in(key, jax.lax.axis_index(BATCH))
 
         def loss(params):
-            (logits, _), updated = self.module.apply(
+            (outputs, _), updated = self.module.apply(
                 {"params": params, "batch_stats": state.stats},
                 inputs,
                 train=True,
                 mutable=["batch_stats"],
+                rngs={"dropout": noise},
             )
-            losses = cross_entropy(logits, targets, self.config.label_smoothing)
-            return jnp.mean(losses), (logits, updated.get("batch_stats", {}))
+            outputs = at_targets(outputs, targets)
+            smoothing = self.config.label_smoothing
+            losses, scored = self.outcome.losses(outputs, targets, smoothing)
+            # Of all devices' targets: they may hold different numbers of them.
+            each = jax.lax.pmean(jnp.sum(scored), BATCH)
+            told = {
+                name: jnp.sum(values * scored) / each
+                for name, values in self.outcome.measures(outputs, targets).items()
+            }
+            return jnp.sum(losses) / each, (told, updated.get("batch_stats", {}))
 
-        (value, (logits, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(
+        (value, (told, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(
             state.params
         )
-        gradient = jax.lax.pmean(gradient, BATCH)
-        updates, optimizer = self.optimizer.update(
-            gradient, state.optimizer, state.params
+        params, optimizer, norm = descend(
+            self.optimizer, gradient, state.optimizer, state.params
         )
-        params = optax.apply_updates(state.params, updates)
-        metrics = {
-            "loss": value,
-            "accuracy": jnp.mean(correct(logits, targets)),
-            "gradient_norm": optax.tree.norm(gradient),
-        }
+        metrics = {"loss": value} | told | {"gradient_norm": norm}
         return SupervisedState(state.step + 1, params, stats, optimizer), metrics
 
     def evaluate(self, state: SupervisedState, batch: Batch) -> Metrics:
-        """Each example's mean over its targets: loss in nats, accuracy [batch]."""
+        """Each example's mean over its scored targets, in nats for a likelihood.
+
+        `targets` is how many those are, where examples can differ in it.
+        """
         inputs, targets = self.encoding.encode(batch, None)
-        logits = self._predict(state, inputs)[0]
-        right = correct(logits, targets).reshape(len(targets), -1)
-        losses = cross_entropy(logits, targets).reshape(right.shape)
-        metrics = {"loss": losses.mean(axis=1), "accuracy": right.mean(axis=1)}
-        if targets.ndim > 1:
-            metrics["last_step_accuracy"] = right[:, -1]
-        return metrics
+        outputs = at_targets(self._predict(state, inputs)[0], targets)
+        losses, scored = self.outcome.losses(outputs, targets, 0.0)
+        found = {"loss": losses} | self.outcome.measures(outputs, targets)
+        rows = scored.reshape(len(scored), -1)
+        count = rows.sum(axis=1)
+        metrics = {
+            name: jnp.sum(values.reshape(rows.shape) * rows, 1) / jnp.maximum(count, 1)
+            for name, values in found.items()
+        }
+        if "accuracy" in found and scored.ndim > 1 and scored.shape[1] > 1:
+            metrics["last_step_accuracy"] = found["accuracy"][:, -1]
+        if hasattr(self.encoding, "measure"):
+            metrics |= self.encoding.measure(outputs, targets)
+        return metrics | {"targets": count}
 
     def draw(self, state: SupervisedState, keys: jax.Array) -> jax.Array:
         """One picture for each key, symbol by symbol."""
@@ -151,17 +171,14 @@ class Learner:
         return self.module.apply(variables, inputs, train=False, **memory)
 
 
-def cross_entropy(
-    logits: jax.Array, targets: jax.Array, smoothing: float = 0.0
-) -> jax.Array:
-    """−log p(target) in nats, of the shape of `targets`."""
-    wanted = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[-1]), smoothing)
-    return optax.softmax_cross_entropy(logits, wanted)
+def at_targets(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """The outputs of the last steps, as many as there are targets.
 
-
-def correct(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """1.0 where the target has the largest logit, else 0.0; shape of `targets`."""
-    return (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
+    A picture's one label and a sequence's few targets stand at the end.
+    """
+    if outputs.ndim < 3 or targets.ndim < 2:
+        return outputs
+    return outputs[:, outputs.shape[1] - targets.shape[1] :]
 
 
 def _parameters(state: SupervisedState) -> dict[str, int]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from research.evaluation import Evaluator
+from research.evaluation import Evaluator, averages
 from research.training import devices
 from research.training.checkpoints import Checkpoints
 from research.training.job import Job, state_like
@@ -162,8 +162,8 @@ class _Training:
 
     def _validate(self, run: Run, state: Any, progress: RunProgress) -> None:
         held_out = {
-            f"validation_{name}": float(values.mean())
-            for name, values in run.evaluator.held_out(state).items()
+            f"validation_{name}": value
+            for name, value in averages(run.evaluator.held_out(state)).items()
         }
         if held_out:
             run.record.metrics(self.step, self.seconds, held_out)

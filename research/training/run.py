@@ -258,7 +258,10 @@ def measure(job: Job, state: Any, evaluator: Evaluator) -> dict[str, Any]:
     """The final numbers: `metrics` with floors and intervals, and `draw_seconds`."""
     measures = {}
     if held_out := evaluator.held_out(state):
-        measures |= held_out_measures(held_out, evaluator.draws)
+        medium = evaluator.medium if evaluator.draws else None
+        measures |= held_out_measures(held_out, medium)
+        if hasattr(job.dataset, "baselines"):
+            measures |= job.dataset.baselines(job.train, job.held_out)
     values: dict[str, Any] = {}
     count = job.experiment.score_pictures
     if evaluator.draws and count:

@@ -32,8 +32,13 @@ def attempt(part, split, folder):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_it_loads_or_says_what_ships_instead(name, split, folder):
-    part = data.find(Data(name))
+    try:
+        part = data.find(Data(name), batch_size=8)
+    except UserError:  # one that reads a file of the user's
+        return
     found, refusal = attempt(part, split, folder)
+    if found is None and "pip install" in refusal:
+        pytest.skip(refusal)
     if found is None:
         assert name not in ("digits", "stacked_digits"), refusal
         assert "digits or stacked_digits, which need no network" in refusal

@@ -12,8 +12,9 @@ from research import parts
 from research.errors import UserError
 from research.models import digit_classifier, lstm, seed_pair
 from research.optimizers import Optimizer
+from research.outcomes import correct, cross_entropy
 from research.tasks.gan import Gan
-from research.tasks.supervised import Supervised, correct, cross_entropy
+from research.tasks.supervised import Supervised
 from research.training.axes import BATCH
 
 PICTURES, CLASSES, RATE = 5, 10, 0.5

@@ -1,0 +1,199 @@
+"""Predicting the next byte of a text, the state carried along (truncated BPTT).
+
+The gradient goes back over the window of a step, the state goes on from step to step:
+each row of a batch continues the stream of the row before (Mikolov 2010, Zaremba 2014).
+The carried state is part of the training state, so that a resumed run is the same run.
+"""
+
+import dataclasses
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from research.errors import UserError
+from research.optimizers import Optimizer
+from research.outcomes import correct, cross_entropy
+from research.sampling import Sampling, continue_streams
+from research.task import (
+    Batch,
+    Metrics,
+    Task,
+    count,
+    descend,
+    refuse_model_without,
+)
+from research.training.axes import BATCH
+
+BEGIN = 10  # a line's end: what stands before the first symbol that is drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Language:
+    """Settings of a language model."""
+
+    carry: bool = True
+    """the state goes on from a step to the next; False starts each window at zero"""
+    sampling: Sampling = dataclasses.field(default_factory=Sampling)
+    """how the samples of checkpoints and of the final metrics are drawn"""
+    draw_length: int = 200
+    """bytes of each of those samples"""
+
+    def build(
+        self,
+        model: Any,
+        optimizer: Optimizer,
+        steps: int,
+        medium: ModuleType | None = None,
+    ) -> Task:
+        """The task for a model part with `module()` that reads symbols.
+
+        Raises:
+          UserError: settings that draw nothing, or data that is no text.
+        """
+        self.sampling.refuse_wrong("--task.sampling.")
+        if self.draw_length < 1:
+            raise UserError(f"--task.draw-length is {self.draw_length}: give 1 or more")
+        if medium is not None and medium.ENTRY != "tokens":
+            raise UserError(
+                f"the task language reads symbols, the data is of "
+                f"{medium.__name__.rpartition('.')[2]}: take a --data.name of text"
+            )
+        refuse_model_without(model, "module")
+        learner = Reader(self, model.module(), optimizer.build(steps))
+        return Task(
+            init=learner.init,
+            step=learner.step,
+            evaluate=learner.evaluate,
+            draw=learner.draw,
+            as_drawn=None,
+            parameters=lambda state: {"model": count(state.params)},
+            predict=learner.predict,
+        )
+
+
+class LanguageState(NamedTuple):
+    """Everything that a step reads and changes."""
+
+    step: jax.Array  # steps done, uint32
+    params: Any
+    optimizer: optax.OptState
+    memory: Any  # the model's state of every stream of the batch, on all devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """The pure functions of a language model; its fields are settings, never state.
+
+    The module maps (symbols int32 [batch, time], train, state) to (logits [batch,
+    time, symbols], last state) and has `start(streams)`, its zero state, every leaf
+    with the streams first.
+    """
+
+    config: Language
+    module: nn.Module
+    optimizer: optax.GradientTransformation
+
+    def init(self, key: jax.Array, batch: Batch) -> LanguageState:
+        """A fresh network, and the zero state of all devices' streams."""
+        tokens = batch["tokens"]
+        params = self.module.init(key, tokens[:, :-1], train=False)["params"]
+        memory = self._start(len(tokens) * jax.device_count())
+        return LanguageState(jnp.uint32(0), params, self.optimizer.init(params), memory)
+
+    def step(
+        self, state: LanguageState, batch: Batch, key: jax.Array
+    ) -> tuple[LanguageState, Metrics]:
+        """One update on the devices' mean gradient over the windows of this step."""
+        inputs, targets = batch["tokens"][:, :-1], batch["tokens"][:, 1:]
+        before = self._recalled(state.memory, batch)
+        noise = jax.random.fold_in(key, jax.lax.axis_index(BATCH))
+
+        def loss(params):
+            logits, after = self.module.apply(
+                {"params": params},
+                inputs,
+                train=True,
+                state=before,
+                rngs={"dropout": noise},
+            )
+            losses = cross_entropy(logits, targets)
+            return jnp.mean(losses), (after, jnp.mean(correct(logits, targets)))
+
+        (value, (after, right)), gradient = jax.value_and_grad(loss, has_aux=True)(
+            state.params
+        )
+        params, optimizer, norm = descend(
+            self.optimizer, gradient, state.optimizer, state.params
+        )
+        memory = _kept(state.memory, after, batch["row"])
+        state = LanguageState(state.step + 1, params, optimizer, memory)
+        return state, {"loss": value, "accuracy": right, "gradient_norm": norm}
+
+    def evaluate(self, state: LanguageState, batch: Batch) -> Metrics:
+        """Of each held-out window, from the zero state, after its context."""
+        inputs, targets = batch["tokens"][:, :-1], batch["tokens"][:, 1:]
+        logits, _ = self.predict(state, inputs, self._start(len(inputs)))
+        scored = batch.get("scored", jnp.ones(targets.shape, bool))
+        number = scored.sum(axis=1)
+        losses = cross_entropy(logits, targets)
+        return {
+            "loss": jnp.sum(losses * scored, axis=1) / number,
+            "accuracy": jnp.sum(correct(logits, targets) * scored, axis=1) / number,
+        }
+
+    def draw(self, state: LanguageState, keys: jax.Array) -> jax.Array:
+        """A text of `draw_length` for each key, from the beginning of a line."""
+        begin = jnp.full(len(keys), BEGIN, jnp.int32)
+        texts, _ = continue_streams(
+            lambda symbols, memory: self.predict(state, symbols, memory),
+            keys,
+            begin,
+            self._start(len(keys)),
+            0,
+            self.config.draw_length,
+            self.config.sampling,
+        )
+        return texts
+
+    def predict(
+        self, trained: LanguageState, symbols: jax.Array, memory: Any = None
+    ) -> tuple[jax.Array, Any]:
+        """Logits of what follows each symbol, and the state after the last."""
+        memory = self._start(len(symbols)) if memory is None else memory
+        return self.module.apply(  # type: ignore[return-value]
+            {"params": trained.params}, symbols, train=False, state=memory
+        )
+
+    def _start(self, streams: int) -> Any:
+        return self.module.start(streams)  # type: ignore[attr-defined]
+
+    def _recalled(self, memory: Any, batch: Batch) -> Any:
+        """The state of this device's streams, zero where one begins."""
+        if not self.config.carry:
+            return self._start(len(batch["row"]))
+        fresh = self._start(len(batch["row"]))
+
+        def rows(kept, zero):
+            begins = batch["fresh"].reshape(-1, *[1] * (zero.ndim - 1))
+            return jnp.where(begins, zero, kept[batch["row"]])
+
+        return jax.tree.map(rows, memory, fresh)
+
+
+def _kept(memory: Any, after: Any, row: jax.Array) -> Any:
+    """All streams' states, those of every device put in their rows.
+
+    Every device keeps all of them, a few kilobytes, so that a checkpoint of one device
+    is a checkpoint of the run, on any number of devices.
+    """
+    rows = jax.lax.all_gather(row, BATCH, tiled=True)
+
+    def put(kept, new):
+        everyone = jax.lax.all_gather(new, BATCH, tiled=True)
+        return kept.at[rows].set(everyone.astype(kept.dtype))
+
+    return jax.tree.map(put, memory, after)

@@ -1,0 +1,207 @@
+"""Truncated BPTT: the carried state, on any number of devices, and after a restart."""
+
+import dataclasses
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kernels import LstmState
+from research.errors import UserError
+from research.media import pictures
+from research.models.lstm import Lstm
+from research.optimizers import Optimizer
+from research.sampling import Sampling
+from research.sources.streams import Text
+from research.tasks.language import Language
+from research.training.axes import BATCH
+
+SYMBOLS, HIDDEN, ROWS, LENGTH = 256, 5, 4, 6
+
+
+class Small(nn.Module):
+    """One-hot bytes → LSTM → logits."""
+
+    @nn.compact
+    def __call__(self, symbols, train=False, state=None):
+        x = jax.nn.one_hot(symbols, SYMBOLS)
+        y, h, c = Lstm(HIDDEN, "xla")(x, state)
+        return nn.Dense(SYMBOLS)(y), LstmState(h, c)
+
+    def start(self, streams):
+        zeros = jnp.zeros((streams, HIDDEN))
+        return LstmState(zeros, zeros)
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    family = "lstm"
+
+    def module(self):
+        return Small()
+
+
+@pytest.fixture(scope="module")
+def text():
+    written = np.random.default_rng(1).integers(97, 107, 6_000, np.uint8).tobytes()
+    return Text("letters", lambda: written, ROWS, LENGTH)
+
+
+@functools.cache
+def task_of(rate=0.0, **settings):
+    return Language(**settings).build(Model(), Optimizer("sgd", rate, beta1=0.0), 9)
+
+
+@functools.cache
+def compiled(task, devices):
+    """A step over so many devices, those of vmap."""
+    del devices  # the shapes tell
+
+    def step(state, batch):
+        many = jax.vmap(task.step, (None, 0, None), axis_name=BATCH)
+        new, metrics = many(state, batch, jax.random.key(0))
+        return jax.tree.map(lambda a: a[0], (new, metrics["loss"].mean()[None]))
+
+    return jax.jit(step)
+
+
+def trained(task, text, steps, devices, state=None):
+    """The state after `steps` more, on so many devices, and the losses."""
+    arrays = jax.tree.map(jnp.asarray, text.load("train").arrays)
+    local = ROWS // devices
+
+    @jax.jit
+    def batch_of(number):
+        return jax.vmap(share, (0, None))(jnp.arange(devices), number)
+
+    def share(rank, number):
+        first = number * ROWS + rank * local
+        positions = first.astype(jnp.uint32) + jnp.arange(local, dtype=jnp.uint32)
+        return text.batch(arrays, 0, positions) | {"position": positions}
+
+    if state is None:
+        example = jax.eval_shape(share, jnp.uint32(0), jnp.uint32(0))
+        example = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), example)
+        state = task.init(jax.random.key(0), example)
+        rows = ROWS  # init counts the real devices
+        state = state._replace(
+            memory=jax.tree.map(lambda a: a[:1].repeat(rows, 0), state.memory)
+        )
+
+    step = compiled(task, devices)
+    losses = []
+    for _ in range(steps):
+        state, loss = step(state, batch_of(state.step))
+        losses.append(float(loss))
+    return state, losses
+
+
+def test_windows_with_a_carried_state_are_one_long_reading(text):
+    """At rate 0 the losses of 5 windows are those of one window 5 times as long."""
+    task = task_of()
+    state, losses = trained(task, text, 5, 1)
+    arrays = jax.tree.map(jnp.asarray, text.load("train").arrays)
+    tokens = text.batch(arrays, 0, jnp.arange(5 * ROWS, dtype=jnp.uint32))["tokens"]
+    windows = tokens.reshape(5, ROWS, LENGTH + 1)
+    inputs = jnp.concatenate(list(windows[:, :, :-1]), axis=1)
+    targets = jnp.concatenate(list(windows[:, :, 1:]), axis=1)
+    logits, last = Small().apply({"params": state.params}, inputs)
+    logs = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], 2)
+    want = -logs.reshape(ROWS, 5, LENGTH).mean((0, 2))
+    np.testing.assert_allclose(losses, want, rtol=1e-5)
+    np.testing.assert_allclose(state.memory.c, last.c, atol=1e-6)
+    # Without the carried state the later windows are read anew.
+    _, cold = trained(task_of(carry=False), text, 5, 1)
+    np.testing.assert_allclose(cold[0], losses[0], rtol=1e-6)
+    assert np.abs(np.subtract(cold, losses))[1:].min() > 1e-6
+
+
+def test_the_gradient_stops_at_the_window(text):
+    """A step from a carried state takes that state as it is."""
+    task = task_of(rate=0.5)
+    two, _ = trained(task, text, 2, 1)
+    one, _ = trained(task, text, 1, 1)
+    arrays = jax.tree.map(jnp.asarray, text.load("train").arrays)
+    positions = jnp.arange(ROWS, 2 * ROWS, dtype=jnp.uint32)
+    tokens = text.batch(arrays, 0, positions)["tokens"]
+
+    def loss(params):
+        logits, _ = Small().apply({"params": params}, tokens[:, :-1], False, one.memory)
+        logs = jax.nn.log_softmax(logits)
+        return -jnp.take_along_axis(logs, tokens[:, 1:, None], 2).mean()
+
+    gradient = jax.grad(loss)(one.params)
+    want = jax.tree.map(lambda p, g: p - 0.5 * g, one.params, gradient)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), two.params, want
+    )
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_the_number_of_devices_changes_nothing(text, devices):
+    task = task_of(rate=0.5)
+    one, losses = trained(task, text, 4, 1)
+    many, others = trained(task, text, 4, devices)
+    np.testing.assert_allclose(others, losses, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), many, one)
+    # A run goes on with another number of devices where it stood.
+    half, _ = trained(task, text, 2, devices)
+    rest, _ = trained(task, text, 2, 1, state=half)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), rest, one)
+
+
+def test_a_restarted_run_is_the_same_to_the_bit(text):
+    task = task_of(rate=0.5)
+    whole, _ = trained(task, text, 6, 2)
+    half, _ = trained(task, text, 3, 2)
+    saved = jax.tree.map(np.asarray, half)
+    rest, _ = trained(task, text, 3, 2, state=jax.tree.map(jnp.asarray, saved))
+    jax.tree.map(np.testing.assert_array_equal, rest, whole)
+
+
+def test_held_out_windows_are_scored_after_their_context(text):
+    task = task_of()
+    state, _ = trained(task, text, 1, 1)
+    arrays = jax.tree.map(jnp.asarray, text.load("test").arrays)
+    batch = text.batch(arrays, 0, jnp.arange(3, dtype=jnp.uint32))
+    assert task.evaluate is not None
+    found = jax.jit(task.evaluate)(state, batch)
+    tokens = batch["tokens"]
+    logits, _ = Small().apply({"params": state.params}, tokens[:, :-1])
+    logs = np.asarray(jax.nn.log_softmax(logits))
+    nats = -np.take_along_axis(logs, np.asarray(tokens)[:, 1:, None], 2)[..., 0]
+    np.testing.assert_allclose(found["loss"], nats[:, -LENGTH:].mean(1), rtol=1e-5)
+
+
+def test_a_text_is_drawn_with_its_own_key_and_the_model_s_state(text):
+    """Temperature 0 is a function of the weights: reading what was drawn agrees."""
+    task = task_of(sampling=Sampling(temperature=0), draw_length=12)
+    state, _ = trained(task, text, 1, 1)
+    rng = np.random.default_rng(5)
+    params = jax.tree.map(lambda p: jnp.float32(rng.normal(size=p.shape)), state.params)
+    state = state._replace(params=params)
+    assert task.draw is not None
+    drawn = jax.jit(task.draw)(state, jax.random.split(jax.random.key(0), 2))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    inputs = jnp.concatenate([jnp.full((2, 1), 10), drawn[:, :-1]], axis=1)
+    logits, _ = Small().apply({"params": params}, inputs)
+    np.testing.assert_array_equal(jnp.argmax(logits, -1), drawn)
+    assert len(np.unique(drawn)) >= 2
+    hot = task_of(draw_length=12).draw
+    assert hot is not None
+    keys = jax.random.split(jax.random.key(0), 3)
+    drawn = np.asarray(jax.jit(hot)(state, keys))
+    assert drawn[0].tolist() != drawn[1].tolist()
+    np.testing.assert_array_equal(jax.jit(hot)(state, keys[::-1])[::-1], drawn)
+
+
+def test_settings_that_draw_nothing_and_data_that_is_no_text_are_refused():
+    with pytest.raises(UserError, match=r"--task.draw-length is 0"):
+        task_of(draw_length=0)
+    with pytest.raises(UserError, match=r"--task.sampling.temperature is -1"):
+        task_of(sampling=Sampling(temperature=-1))
+    with pytest.raises(UserError, match="reads symbols, the data is of pictures"):
+        Language().build(Model(), Optimizer(), 1, pictures)
