@@ -3,18 +3,18 @@
     Input(time, features) → LSTM(hidden, return_sequences, return_state)
     → Dense(classes) at every step
 
-The softmax belongs to the loss. Initial values are Keras': Glorot uniform for the
-input, one orthogonal matrix [hidden, 4·hidden] for the recurrence, zero biases but
-for the forget gate's 1 (Jozefowicz 2015).
+The softmax belongs to the loss.
 """
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kernels import LstmState, LstmWeights, lstm
+from kernels import LstmState
+from research.layers.lstm import LstmLayer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,32 +34,22 @@ class Model:
         return SequenceClassifier(self.hidden, self.classes, self.backend)
 
 
-class Lstm(nn.Module):
-    """One LSTM layer: [batch, time, features] → (output, state_h, state_c).
+class Lstm(LstmLayer):
+    """Keras' LSTM: [batch, time, features] → (output, state_h, state_c).
 
-    `output` is [batch, time, hidden], both states are [batch, hidden].
+    `output` is [batch, time, hidden], or [batch, hidden] after the last step without
+    `return_sequences`; both states are [batch, hidden]. Without `return_state` there is
+    the output alone.
     """
 
-    hidden: int
-    backend: str | None = None
+    return_sequences: bool = True
+    return_state: bool = True
 
-    @nn.compact
-    def __call__(
-        self, x: jax.Array, state: LstmState | None = None
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        weights = LstmWeights(
-            self.param(
-                "wx",
-                nn.initializers.glorot_uniform(),
-                (x.shape[-1], 4 * self.hidden),
-            ),
-            self.param(
-                "wh", nn.initializers.orthogonal(), (self.hidden, 4 * self.hidden)
-            ),
-            self.param("b", forget_one, (4 * self.hidden,)),
-        )
-        output, last = lstm(x, weights, state, backend=self.backend)
-        return output, last.h, last.c
+    def __call__(self, *args, **options) -> Any:
+        """Takes what an LstmLayer takes."""
+        output, last = super().__call__(*args, **options)
+        output = output if self.return_sequences else last.h
+        return (output, last.h, last.c) if self.return_state else output
 
 
 class SequenceClassifier(nn.Module):
@@ -71,20 +61,18 @@ class SequenceClassifier(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, train: bool = False, state: LstmState | None = None
+        self,
+        x: jax.Array,
+        train: bool = False,
+        state: LstmState | None = None,
+        lengths: jax.Array | None = None,
+        resets: jax.Array | None = None,
     ) -> tuple[jax.Array, LstmState]:
-        del train  # no dropout and no BatchNorm
-        output, h, c = Lstm(self.hidden, self.backend)(x, state)
+        layer = Lstm(self.hidden, self.backend)
+        output, h, c = layer(x, state, train, lengths, resets)
         return nn.Dense(self.classes)(output), LstmState(h, c)
 
     def start(self, pictures: int) -> LstmState:
         """The zero state of so many sequences."""
         zeros = jnp.zeros((pictures, self.hidden))
         return LstmState(zeros, zeros)
-
-
-def forget_one(key: jax.Array, shape: tuple[int], dtype=jnp.float32) -> jax.Array:
-    """Zero biases but 1 for the forget gate, the second quarter of i, f, g, o."""
-    del key
-    hidden = shape[0] // 4
-    return jnp.zeros(shape, dtype).at[hidden : 2 * hidden].set(1)
