@@ -6,7 +6,16 @@ import importlib.util
 import json
 from pathlib import Path
 
-FAMILIES = ("data", "media", "encodings", "models", "losses", "penalties", "tasks")
+FAMILIES = (
+    "data",
+    "media",
+    "features",
+    "encodings",
+    "models",
+    "losses",
+    "penalties",
+    "tasks",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ from research.task import Task
 
 CHUNK = 250  # held-out examples of one evaluation
 DRAWN_AT_ONCE = 1_000
+COPIED_FROM = 10_000  # training samples that a copy is looked for among, if there are
 HELD_OUT_SEED = 0  # held-out samples are the same for every run
 
 
@@ -41,7 +42,7 @@ class Evaluator:
         self._examples = min(examples, held_out.examples)
         self._dataset = dataset
         self.medium = media.of(dataset)
-        self._train = train
+        self._train, self._held_out = train, held_out
         self._arrays = jax.device_put(held_out.arrays)
         evaluate, batch = task.evaluate, dataset.batch
 
@@ -101,6 +102,25 @@ class Evaluator:
         if self._as_drawn is not None:
             again = np.asarray(self._as_drawn(jnp.asarray(again)))
         return self.medium.score(generated, real, again, self._dataset)
+
+    def copying(self, generated: np.ndarray) -> dict[str, Measured]:
+        """Whether generated samples repeat training samples; {} if unknown.
+
+        Real samples are thresholded if the task's are: else the model's would be nearer
+        to the training data, or further, for that alone.
+        """
+        if not hasattr(self.medium, "copying"):
+            return {}
+        held_out, training = (
+            self._real(split.arrays, min(split.examples, COPIED_FROM))
+            for split in (self._held_out, self._train)
+        )
+        if self._as_drawn is not None:
+            held_out, training = (
+                np.asarray(self._as_drawn(jnp.asarray(samples)))
+                for samples in (held_out, training)
+            )
+        return self.medium.copying(generated, held_out, training, self._dataset)
 
     def _real(self, arrays: Any, count: int) -> np.ndarray:
         """Real samples of a split, as its batches hold them."""

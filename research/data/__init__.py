@@ -4,6 +4,8 @@ A file here has
 
   MEDIUM  what its samples are, a file in research/media; left out: "pictures"
   IMAGE_SHAPE  of pictures: (height, width, channels); LABELS, how many classes
+  FEATURES  what its pictures are judged by, a file in research/features; left out:
+      "pixels"
   load(split, data_dir=None) -> research.sources.split.Split, for "train" or "test"
   batch(arrays, seed, positions) -> named arrays, examples on the first axis: pure,
       traceable, the only thing that a training step calls. `arrays` are the split's,

@@ -13,6 +13,7 @@ from research.sources.split import Split
 
 IMAGE_SHAPE = (28, 28, 1)
 LABELS = 10
+FEATURES = "digits"
 
 
 def load(split: str, data_dir: str | Path | None = None) -> Split:

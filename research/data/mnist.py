@@ -12,6 +12,7 @@ from research.sources.stock import stock
 
 IMAGE_SHAPE = (28, 28, 1)
 LABELS = 10
+FEATURES = "digits"
 
 
 def load(split: str, data_dir: str | Path | None = None) -> Split:

@@ -19,6 +19,7 @@ from research.sources.split import Split, fingerprint
 
 IMAGE_SHAPE = (28, 28, 3)
 LABELS = 1000
+FEATURES = "digits"
 
 # Of 4,000³ and 1,000³ possible pictures, an epoch is as many as MNIST's splits have:
 # the article's 25 epochs are then as long as they would be on MNIST.

@@ -12,6 +12,10 @@ has
   score(generated, reference, again, dataset) -> {name: Measured}, the final metrics:
       `reference` are real held-out samples, `again` real training ones, as many as were
       generated, which give every floor
+  copying(generated, held_out, training, dataset) -> {name: Measured}  optional: whether
+      samples repeat `training`, up to 10,000 real ones that were trained on
+  refuse(count, dataset, held_out)  optional: raises UserError, before a run is trained,
+      where `count` samples and so many held-out ones have no score
 
 `dataset` is the data set, a module in research/data; `write` and `sheet` get None where
 it is not there any more.

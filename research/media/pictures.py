@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from research import features
+from research.errors import UserError
 from research.metrics import bits, pictures
 from research.metrics.measured import Measured
 
@@ -17,7 +19,7 @@ SHOWN = 25
 SUFFIX = ".png"
 COLUMNS = 5
 GAP = 2  # pixels between the pictures of a grid
-SCALE = 3  # screen pixels for each pixel of a picture on a page
+HEIGHT = 84  # screen pixels of a picture on a page, about
 
 
 def to_network(images: jax.Array) -> jax.Array:
@@ -42,9 +44,37 @@ def score(
     again: np.ndarray,
     dataset: Any,
 ) -> dict[str, Measured]:
-    """How pictures of digits compare with real ones; see `pictures.score`."""
-    del dataset
-    return pictures.score(generated, reference, again)
+    """How pictures compare with real ones; see `pictures.score`."""
+    return pictures.score(generated, reference, again, features.of(dataset))
+
+
+def copying(
+    generated: np.ndarray, held_out: np.ndarray, training: np.ndarray, dataset: Any
+) -> dict[str, Measured]:
+    """Whether pictures repeat training pictures; see `pictures.copying`."""
+    return pictures.copying(generated, held_out, training, features.of(dataset))
+
+
+def refuse(count: int, dataset: Any, held_out: int) -> None:
+    """Raises UserError for so few pictures that they have no score.
+
+    Args:
+      count: pictures that will be drawn.
+      dataset: with its IMAGE_SHAPE.
+      held_out: real ones to compare them with.
+    """
+    judge = features.of(dataset)
+    least = max(judge.dimensions(dataset.IMAGE_SHAPE) + 1, pictures.LEAST)
+    if count < least:
+        raise UserError(
+            f"--score-pictures {count}: distances in {judge.TITLE} need {least} or "
+            f"more; give that, or 0 to leave the score out"
+        )
+    if held_out < least:
+        raise UserError(
+            f"the data hold {held_out} pictures out, and distances in {judge.TITLE} "
+            f"need {least} or more: take a larger set, or --score-pictures 0"
+        )
 
 
 def likelihood(found: dict[str, np.ndarray]) -> dict[str, Measured]:
@@ -70,7 +100,8 @@ def grid(images: np.ndarray, columns: int = COLUMNS, gap: int = GAP) -> np.ndarr
 def sheet(images: np.ndarray, dataset: Any) -> bytes:
     """The pictures as a PNG, enlarged; the gaps are clear, to suit any page."""
     del dataset
-    pixels = transparent(images).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    scale = max(1, round(HEIGHT / images.shape[1]))
+    pixels = transparent(images).repeat(scale, axis=0).repeat(scale, axis=1)
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG", optimize=True)
     return stream.getvalue()

@@ -72,6 +72,11 @@ def mean(values: np.ndarray, unit: str) -> Measured:
     return Measured(value, None, value - reach, value + reach, count, unit)
 
 
+def mean_beside(values: np.ndarray, real: np.ndarray, unit: str) -> Measured:
+    """The same, with the mean of real samples' numbers as its floor."""
+    return mean(values, unit)._replace(floor=float(np.mean(real)))
+
+
 def _plain(field: Any) -> Any:
     if isinstance(field, str) or field is None:
         return field

@@ -1,60 +1,114 @@
-"""The score of a generator of digit pictures, stacked or single.
+"""The score of a generator of pictures, in the features that their data set names.
 
-Features and classes come from the project's own digit classifier, so the distance is
-the digit-feature Fréchet distance: comparable within this project only, never with
-distances in Inception's features.
+Distances and neighbours are those of these features: comparable within this project
+only, and never with numbers in other features.
 """
 
-import math
+from types import ModuleType
 
 import numpy as np
 
-from research.metrics import digit_features, frechet, modes
-from research.metrics.measured import Measured
+from research.features import Seen, digits, distinct
+from research.metrics import (
+    classifier_score,
+    frechet,
+    kernel_distance,
+    memorisation,
+    modes,
+    neighbours,
+)
+from research.metrics.measured import Measured, mean_beside
+
+LEAST = 5 * neighbours.GROUPS  # samples that the neighbours' intervals need
 
 
 def score(
-    generated: np.ndarray, reference: np.ndarray, again: np.ndarray, seed: int = 0
+    generated: np.ndarray,
+    reference: np.ndarray,
+    again: np.ndarray,
+    features: ModuleType = digits,
+    seed: int = 0,
 ) -> dict[str, Measured]:
     """How generated pictures compare with real ones.
 
     Args:
-      generated: uint8 [pictures, 28, 28, channels], the model's.
-      reference: uint8 [reference pictures, 28, 28, channels], real and held out.
-      again: uint8 [pictures, 28, 28, channels], other real pictures, as many as were
-        generated: they give every floor.
-      seed: of the bootstrap and of the pairs.
+      generated: uint8 [pictures, height, width, channels], the model's.
+      reference: uint8 [reference pictures, …], real and held out.
+      again: uint8 [pictures, …], other real pictures, as many as were generated: they
+        give every floor.
+      features: a file of research/features.
+      seed: of the bootstrap, the subsets and the pairs.
 
     Returns:
-      modes_captured, modes_with_5: classes (1,000 for three channels) that the
-        classifier finds at least once, at least five times, among the pictures.
-      kl_to_uniform: KL(classes of the pictures ‖ uniform), nats.
-      digit_frechet: digit-feature Fréchet distance to the reference.
-      confidence: mean over pictures of the classifier's highest probability. Some
-        noise is named with certainty, so it tells little without digit_frechet.
+      Where the features know classes,
+        modes_captured, modes_with_5: classes (1,000 for three channels of digits) named
+          at least once, at least five times, among the pictures;
+        kl_to_uniform: KL(classes of the pictures ‖ uniform), nats;
+        classifier_score: see `classifier_score`;
+        confidence: mean over pictures of the classifier's highest probability. Some
+          noise is named with certainty, so it tells little without a distance.
+      NAME_frechet, NAME_kernel: Fréchet and kernel distance to the reference, where
+        NAME is the features'.
+      precision, recall, density, coverage: see `neighbours`.
       pair_distance: root mean square difference of two pictures, pixels in [0, 1]; near
         0 the generator draws one picture only.
 
     Raises:
-      ValueError: other types or shapes, unequal numbers, too few pictures.
+      ValueError: other types or shapes, too few pictures.
     """
     if len(generated) != len(again):
         raise ValueError(
             f"floors need as many real pictures as generated ones: {len(again)} "
             f"against {len(generated)}"
         )
-    seen, real, other = map(digit_features.features, (generated, reference, again))
-    number = 10 ** generated.shape[-1]
+    seen, real, other = map(features.see, (generated, reference, again))
+    found = _named(seen, other, seed) if seen.probabilities is not None else {}
+    name, sets = features.NAME, (seen.features, real.features, other.features)
     return {
-        **modes.measure(seen.labels, other.labels, number, seed),
-        "digit_frechet": frechet.measure(seen.features, real.features, other.features),
-        "confidence": mean(seen.confidence, other.confidence, "probability"),
-        "pair_distance": mean(
+        **found,
+        f"{name}_frechet": frechet.measure(*sets),
+        f"{name}_kernel": kernel_distance.measure(*sets, seed),
+        # A real picture that comes twice would be its own nearest neighbour.
+        **neighbours.measure(sets[0], *map(once, sets[1:])),
+        "pair_distance": mean_beside(
             pair_distances(generated, seed),
             pair_distances(again, seed),
             "of the pixel range",
         ),
     }
+
+
+def copying(
+    generated: np.ndarray,
+    held_out: np.ndarray,
+    training: np.ndarray,
+    features: ModuleType = digits,
+) -> dict[str, Measured]:
+    """Whether generated pictures repeat training pictures; see `memorisation`.
+
+    Each part of a picture counts by itself where the features tell parts apart: a stack
+    of digits can be new while its digits are copies.
+
+    Args:
+      generated: uint8 [pictures, height, width, channels]; the first 2,500 count.
+      held_out: uint8 [held-out pictures, …], real ones that were never trained on.
+      training: uint8 [training pictures, …], those that could have been copied.
+      features: a file of research/features.
+
+    Returns:
+      copying and nearest_training.
+    """
+    seen, real, known = (
+        features.see(images).blocks()
+        for images in (generated[: neighbours.SAMPLES], held_out, training)
+    )
+    return memorisation.measure(seen, once(real), once(known))
+
+
+def once(rows: np.ndarray) -> np.ndarray:
+    """Rows [rows, columns] without repetitions, in the order of their first place."""
+    first, _ = distinct(rows)
+    return rows[np.sort(first)]
 
 
 def pair_distances(images: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -71,9 +125,15 @@ def pair_distances(images: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.sqrt(np.mean(differences**2, axis=(1, 2, 3)))
 
 
-def mean(values: np.ndarray, real: np.ndarray, unit: str) -> Measured:
-    """The mean of independent numbers ± 1.96 standard errors; the floor is real's."""
-    value = float(np.mean(values))
-    reach = 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    ground = float(np.mean(real))
-    return Measured(value, ground, value - reach, value + reach, len(values), unit)
+def _named(seen: Seen, other: Seen, seed: int) -> dict[str, Measured]:
+    """What the classes of generated and of as many real pictures say."""
+    assert seen.probabilities is not None
+    assert other.probabilities is not None
+    number = seen.probabilities.shape[-1] ** seen.parts
+    return {
+        **modes.measure(seen.labels(), other.labels(), number, seed),
+        "classifier_score": classifier_score.measure(
+            seen.probabilities, other.probabilities, seed
+        ),
+        "confidence": mean_beside(seen.confidence(), other.confidence(), "probability"),
+    }

@@ -14,8 +14,7 @@ import math
 import numpy as np
 
 from research.metrics import modes
-from research.metrics.measured import Measured, interval
-from research.metrics.pictures import mean
+from research.metrics.measured import Measured, interval, mean_beside
 
 REACH = 3.0  # standard deviations, of a high-quality point
 
@@ -71,7 +70,7 @@ def score(
             low, high = interval(one, known, least, most)
         found[name] = Measured(one, float(floor[name]), low, high, len(generated), unit)
     apart, real = (pair_distances(points, seed) for points in (generated, again))
-    return found | {"pair_distance": mean(apart, real, "in the plane")}
+    return found | {"pair_distance": mean_beside(apart, real, "in the plane")}
 
 
 def histogram(points: np.ndarray, centres: np.ndarray, sigma: float) -> np.ndarray:

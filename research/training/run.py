@@ -267,6 +267,7 @@ def measure(job: Job, state: Any, evaluator: Evaluator) -> dict[str, Any]:
     if evaluator.draws and count:
         drawn = evaluator.draw_many(state, DRAW_SEED, count)
         measures |= evaluator.scored(drawn.samples)
+        measures |= evaluator.copying(drawn.samples)
         values["draw_seconds"] = round(drawn.seconds_per_1000, 4)
     return values | {"metrics": {n: m.to_dict() for n, m in measures.items()}}
 

@@ -8,7 +8,16 @@ import pytest
 from research import parts
 from research.errors import UserError
 
-FAMILIES = ("data", "encodings", "losses", "media", "models", "penalties", "tasks")
+FAMILIES = (
+    "data",
+    "encodings",
+    "features",
+    "losses",
+    "media",
+    "models",
+    "penalties",
+    "tasks",
+)
 
 
 @pytest.fixture

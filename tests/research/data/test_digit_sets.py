@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research.data import digits, stacked_digits
+from research.data import digits, digits_8, stacked_digits, stacked_digits_8
 from research.errors import UserError
 
 
@@ -107,7 +107,50 @@ def test_every_split_has_its_own_fingerprint(splits):
     assert all(len(split.fingerprint) == 64 for split in splits.values())
 
 
-@pytest.mark.parametrize("part", [digits, stacked_digits])
+@pytest.mark.parametrize("part", [digits, stacked_digits, digits_8, stacked_digits_8])
 def test_an_unknown_split_is_refused(part, tmp_path):
     with pytest.raises(UserError, match=r"has no split 'valid': 'train' or 'test'"):
         part.load("valid", tmp_path)
+
+
+# --- 8×8 digits ----------------------------------------------------------------------
+
+
+def test_small_digits_are_those_of_the_package_and_no_two_splits_share_one():
+    """Against scikit-learn's own reader."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    want = {
+        np.round(image * (255 / 16)).astype(np.uint8).tobytes(): label
+        for image, label in zip(bunch.images, bunch.target, strict=True)
+    }
+    assert len(want) == 1_797
+    seen = []
+    for name, each in (("train", 144), ("test", 30)):
+        arrays, examples, _ = digits_8.load(name)
+        assert arrays["image"].shape == (10 * each, *digits_8.IMAGE_SHAPE)
+        assert arrays["image"].max() == 255
+        assert examples == 10 * each
+        np.testing.assert_array_equal(np.bincount(arrays["label"]), [each] * 10)
+        for image, label in zip(arrays["image"], arrays["label"], strict=True):
+            assert want[image.tobytes()] == label
+        seen.append(hashes(arrays["image"]))
+    assert not seen[0] & seen[1]
+
+
+def test_small_stacks_are_made_of_the_digits_of_their_split():
+    for name in ("train", "test"):
+        single = digits_8.load(name).arrays
+        arrays, examples, _ = stacked_digits_8.load(name)
+        assert examples == stacked_digits.EXAMPLES[name]
+        label_of = {
+            image.tobytes(): label
+            for image, label in zip(single["image"], single["label"], strict=True)
+        }
+        drawn = stacked_digits_8.batch(arrays, 0, jnp.arange(100, dtype=jnp.uint32))
+        for image, label in zip(
+            np.asarray(drawn["image"]), drawn["label"].tolist(), strict=True
+        ):
+            a, b, c = (label_of[image[..., channel].tobytes()] for channel in range(3))
+            assert label == 100 * a + 10 * b + c

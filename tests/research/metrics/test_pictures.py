@@ -31,7 +31,8 @@ def collapsed(real):
 
 def test_real_pictures_score_their_own_floor(honest):
     for name, found in honest.items():
-        few = 4 if name == "modes_with_5" else 0  # of three or so: a count of luck
+        # Five of one class are luck at this size; the kernel distance is 0 on average.
+        few = {"modes_with_5": 4, "digit_kernel": 0.06}.get(name, 0)
         assert found.value == pytest.approx(found.floor, rel=0.1, abs=few), name
         assert found.low < found.value < found.high, name
     assert honest["modes_captured"].value == pytest.approx(632, abs=40)
