@@ -10,8 +10,10 @@ from research import parts
 from research.errors import UserError
 from research.training import devices, loop
 from research.training.checkpoints import Checkpoints
+from research.training.hashing import state_hash
 from research.training.job import prepare
-from research.training.record import Record
+from research.training.members import Members
+from research.training.record import Record, read_metrics
 from research.training.run import evaluator_of, quartiles
 from research.training.stop import StopRequest
 
@@ -105,3 +107,64 @@ def test_quartiles_of_step_times():
     assert quartiles([]) is None
     found = quartiles([4.0, 1.0, 3.0, 2.0, 5.0])
     assert found == {"median": 3.0, "q25": 2.0, "q75": 4.0, "runs": 5}
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_steps_of_one_call_are_bit_for_bit_single_ones(
+    experiment, tmp_path, monkeypatch, seconds
+):
+    """However many a call makes, every step that is logged or saved is an end."""
+    short = dataclasses.replace(
+        experiment, steps=23, batch_size=8, log_every=4, checkpoint_every=10
+    )
+    job = prepare("seed_lstm", short)
+    monkeypatch.setattr(loop, "CALL_SECONDS", seconds)
+    made = []
+    parallel = devices.parallel
+
+    def noted(step, in_axes):
+        compiled = parallel(step, in_axes)
+        return lambda state, count, *rest: (
+            made.append(count) or compiled(state, count, *rest)
+        )
+
+    monkeypatch.setattr(devices, "parallel", noted)
+    outcome, workdir = trained(job, tmp_path)
+    counts = {0.0: [1] * 23, 1e9: [1] * 8 + [2, 2, 4, 4, 3]}[seconds]
+    assert made == counts
+    steps = [line["step"] for line in read_metrics(workdir) if "loss" in line]
+    assert steps == [4, 8, 12, 16, 20, 23]
+    assert state_hash(outcome.state) == state_hash(_by_single_calls(job))
+
+
+def trained(job, workdir):
+    record = Record(workdir, {"config": {}})
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    one = loop.Run(job, record, checkpoints, evaluator_of(job))
+    (outcome,) = loop.train(job.name, [one], StopRequest())
+    checkpoints.close()
+    record.close()
+    return outcome, workdir
+
+
+def _by_single_calls(job):
+    """The state after all steps, each a call of its own, without the loop."""
+    members = Members([job])
+    step = devices.repeated(members.step(jax.device_count()))
+    step = devices.parallel(step, (0, None, 0, 0))
+    state = devices.replicate(*members.initial_states())
+    inputs = devices.replicate((members.values, job.train.arrays))
+    for _ in range(job.experiment.steps):
+        state, _ = step(state, 1, *inputs)
+    return devices.fetch(state)
+
+
+def test_convolutions_of_xla_are_not_put_into_a_loop_on_cpu():
+    def convolved(state, x):
+        return state, jax.lax.conv(x, x, (1, 1), "SAME").sum()
+
+    def multiplied(state, x):
+        return state, jax.lax.pmean((x @ x).sum(), "batch")
+
+    assert not devices.repeats_well(convolved, 4, 0.0, np.ones((1, 1, 3, 3)))
+    assert devices.repeats_well(multiplied, 4, 0.0, np.ones((3, 3)))
