@@ -76,6 +76,16 @@ CASES = (
     Shape("tpu_1024", 4, 8, 1, 1024, tags=("tpu",)),
     Shape("tpu_2048", 2, 8, 1, 2048, tags=("tpu_64_mib",)),
     Shape("tpu_2560", 2, 8, 1, 2560, tags=("tpu_128_mib",)),
+    # What is compiled for an H100: one cluster, a grid, all multiprocessors.
+    Shape("gpu_128", 64, 16, 1, 128, tags=("gpu",)),
+    Shape("gpu_256", 64, 64, 1, 256, tags=("gpu",)),
+    Shape("gpu_512", 64, 128, 1, 512, tags=("gpu",)),
+    Shape("gpu_768", 64, 16, 1, 768, tags=("gpu", "gpu_float16")),
+    Shape("gpu_1024", 64, 64, 1, 1024, tags=("gpu",)),
+    Shape("gpu_1024_wide", 64, 128, 1, 1024, tags=("gpu",)),
+    Shape("gpu_odd", 35, 20, 1, 650, lengths=True, reverse=True, tags=("gpu",)),
+    Shape("gpu_all", 64, 12, 1, 256, 0, True, True, True, True, True, ("gpu",)),
+    Shape("gpu_masks", 64, 64, 1, 1024, 0, False, True, True, True, tags=("gpu",)),
 )
 
 

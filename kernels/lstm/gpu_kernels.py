@@ -1,0 +1,443 @@
+"""What one block of a persistent Hopper kernel does, from the first step to the last.
+
+Block j owns some cells: their columns of wh stay in its shared memory, their c in its
+registers. Of other blocks it needs, once a step, what enters the product with wh: h
+forward, dz backward. That goes through global memory (it stays in L2), and a barrier
+tells when all of it is there:
+
+    grid     a counter in global memory; all blocks of a tile have to be resident
+    cluster  the hardware's own barrier between the blocks of one cluster
+    alone    one block has all cells, and waits for nobody
+
+Rows of the batch are the rows of the tensor cores' tiles, of which there are always
+MATRIX_ROWS: rows beyond `rows` hold whatever was there, and are never written out.
+Arrays come as named refs; which names there are tells what the call has.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+MATRIX_ROWS = 64  # of one product of the tensor cores
+VALID, BEGINS, NEXT_BEGINS = 1, 2, 4  # bits of `flags`, for each row and step
+Refs = dict[str, Any]
+
+
+class Walk(NamedTuple):
+    """How a tile of the batch is worked on; all static."""
+
+    time: int
+    down: bool  # from the last step to the first
+    rows: int  # of the batch, in one tile: a multiple of 8
+    cells: int  # of one block
+    blocks: int  # for one tile of the batch
+    depth: int  # pieces of h (or dz) in flight
+    piece: int  # columns of one
+    barrier: str  # grid, cluster, alone
+    approximate: bool  # tanh by one instruction, 5e-4 off at most
+
+    def at(self, step: Any) -> Any:
+        """The time of the step-th step taken."""
+        return self.time - 1 - step if self.down else step
+
+
+class Place(NamedTuple):
+    """Which part of the arrays is this block's."""
+
+    block: Any
+    tile: Any
+    rows: Any  # slices
+    cells: Any
+
+    @staticmethod
+    def here(walk: Walk) -> "Place":
+        block, tile = lax.axis_index("block"), lax.axis_index("tile")
+        rows = pl.ds(tile * walk.rows, walk.rows)
+        return Place(block, tile, rows, pl.ds(block * walk.cells, walk.cells))
+
+    def gate(self, walk: Walk, n: int) -> Any:
+        """The columns of its cells in gate n."""
+        start = n * walk.blocks * walk.cells + self.block * walk.cells
+        return pl.ds(start, walk.cells)
+
+
+def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
+    """All steps; equations: spec.py."""
+    place = Place.here(walk)
+    dtype, real = own["y"].dtype, pl.ds(0, walk.rows)
+    keep_weights(walk, ins["wh"].at[place.block], own)
+    h = fetch(ins["h"].at[place.rows, place.cells], own["y"], real, own)
+    c = fetch(ins["c"].at[place.rows, place.cells], own["cells"], real, own)
+    h_mask = rows_of(ins, "h_mask", place, own["y"], real, own)
+    peephole = peepholes(ins, place, own["cells"], own)
+
+    def load(s: Any, slot: Any) -> None:
+        t = walk.at(s)
+        load_gates(walk, ins["xp"], own["xp"], own["inputs_there"], place, t, slot)
+        load_flags(ins, own, place, t, slot)
+
+    def show(h: jax.Array, slot: Any) -> None:
+        """Gives all blocks what the next product is of."""
+        own["seen"][...] = h.astype(dtype)
+        plgpu.commit_smem()
+        there = outs["seen"].at[slot, place.rows, place.cells]
+        plgpu.copy_smem_to_gmem(own["seen"].at[real], there)
+        tell_all(walk, own, place)
+
+    load(0, 0)
+    show(fetch(ins["first"].at[place.rows, place.cells], own["y"], real, own), 0)
+
+    def step(s: Any, state: tuple[jax.Array, jax.Array]):
+        h, c = state
+        t, slot = walk.at(s), lax.rem(s, 2)
+
+        @pl.when(s + 1 < walk.time)
+        def _():
+            load(s + 1, 1 - slot)
+
+        await_all(walk, own, place, s + 1)
+
+        def product(sums):
+            accumulate(walk, sums, outs["seen"].at[slot, place.rows], own)
+            return sums[...]
+
+        width = 4 * walk.cells
+        z = pl.run_scoped(product, plgpu.ACC((MATRIX_ROWS, width), jnp.float32))
+        plgpu.barrier_wait(own["inputs_there"].at[slot])
+        flags = own["flags"][slot] if "flags" in ins else None
+        z = [
+            z[:, n * walk.cells : (n + 1) * walk.cells]
+            + own["xp"][slot, n].astype(jnp.float32)
+            for n in range(4)
+        ]
+        c_in = unless(flags, BEGINS, c)
+        gates, c_new = activate(walk, z, c_in, peephole)
+        h_new = gates[3] * tanh(walk, c_new)
+        # As everybody will see it: rounded.
+        h_new = h_new.astype(dtype).astype(jnp.float32)
+        y = unless(flags, VALID, h_new, absent=True)
+        h, c_out = (
+            (h_new, c_new)
+            if flags is None
+            else (where(flags, VALID, h_new, h), where(flags, VALID, c_new, c))
+        )
+        seen = unless(flags, NEXT_BEGINS, h)
+        seen = seen if h_mask is None else seen * h_mask
+        plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+
+        @pl.when(s + 1 < walk.time)
+        def _():
+            show(seen, 1 - slot)
+
+        # Nobody waits for what follows.
+        own["y"][...] = y.astype(dtype)
+        if "gates" in outs:
+            for n, gate in enumerate(gates):
+                own["gates"][n] = gate.astype(dtype)
+        if "cells" in outs:
+            own["cells"][...] = c_in
+        plgpu.commit_smem()
+        plgpu.copy_smem_to_gmem(
+            own["y"].at[real], outs["y"].at[t, place.rows, place.cells]
+        )
+        if "gates" in outs:
+            store_gates(walk, own["gates"], outs["gates"], place, t)
+        if "cells" in outs:
+            to = outs["cells"].at[t, place.rows, place.cells]
+            plgpu.copy_smem_to_gmem(own["cells"].at[real], to)
+        return h, c_out
+
+    h, c = lax.fori_loop(0, walk.time, step, (h, c))
+    plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+    own["y"][...] = h.astype(dtype)
+    own["cells"][...] = c
+    plgpu.commit_smem()
+    for name, out in (("y", "h"), ("cells", "c")):
+        plgpu.copy_smem_to_gmem(
+            own[name].at[real], outs[out].at[place.rows, place.cells]
+        )
+    plgpu.wait_smem_to_gmem(0)
+
+
+def backward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
+    """All steps of the cotangents."""
+    place = Place.here(walk)
+    dtype, real = own["dz"].dtype, pl.ds(0, walk.rows)
+    keep_weights(walk, ins["wh"].at[place.block], own)
+    dh = fetch(ins["h"].at[place.rows, place.cells], own["state"], real, own)
+    dc = fetch(ins["c"].at[place.rows, place.cells], own["state"], real, own)
+    h_mask = rows_of(ins, "h_mask", place, own["dz"].at[0], real, own)
+    peephole = peepholes(ins, place, own["state"], own)
+
+    def load(s: Any, slot: Any) -> None:
+        t, there = walk.at(s), own["inputs_there"]
+        load_flags(ins, own, place, t, slot)
+        load_gates(walk, ins["gates"], own["gates"], there, place, t, slot)
+        for name in ("cells", "dy"):
+            plgpu.copy_gmem_to_smem(
+                ins[name].at[t, place.rows, place.cells],
+                own[name].at[slot, real],
+                there.at[slot],
+            )
+
+    load(0, 0)
+
+    def step(s: Any, state: tuple[jax.Array, jax.Array]):
+        dh, dc = state
+        t, slot = walk.at(s), lax.rem(s, 2)
+
+        @pl.when(s + 1 < walk.time)
+        def _():
+            load(s + 1, 1 - slot)
+
+        plgpu.barrier_wait(own["inputs_there"].at[slot])
+        flags = own["flags"][slot] if "flags" in ins else None
+        gates = [own["gates"][slot, n].astype(jnp.float32) for n in range(4)]
+        d_out = dh + own["dy"][slot].astype(jnp.float32)
+        dz, dc_in = through_gates(walk, gates, own["cells"][slot], d_out, dc, peephole)
+        for n, part in enumerate(dz):
+            own["dz"][n] = unless(flags, VALID, part, absent=True).astype(dtype)
+        plgpu.commit_smem()
+        store_gates(walk, own["dz"], outs["dz"], place, t)
+        tell_all(walk, own, place)
+        await_all(walk, own, place, s + 1)
+
+        def product(sums):
+            accumulate(walk, sums, outs["dz"].at[t, place.rows], own)
+            return sums[...]
+
+        sums = plgpu.ACC((MATRIX_ROWS, walk.cells), jnp.float32)
+        before = pl.run_scoped(product, sums)
+        before = before if h_mask is None else before * h_mask
+        if flags is None:
+            return before, dc_in
+        before, dc_in = unless(flags, BEGINS, before), unless(flags, BEGINS, dc_in)
+        return where(flags, VALID, before, dh), where(flags, VALID, dc_in, dc)
+
+    dh, dc = lax.fori_loop(0, walk.time, step, (dh, dc))
+    for name, value in (("h", dh), ("c", dc)):
+        own["state"][...] = value
+        plgpu.commit_smem()
+        to = outs[name].at[place.rows, place.cells]
+        plgpu.copy_smem_to_gmem(own["state"].at[real], to)
+        plgpu.wait_smem_to_gmem(0)
+
+
+def meet(walk: Walk, tiles: int, own: Refs) -> Refs:
+    """Adds the counter of each tile: one for all blocks (scratch has one each)."""
+    if walk.barrier != "grid":
+        return own
+    return own | {"told": pl.get_global(plgpu.SemaphoreType.REGULAR((tiles,)))}
+
+
+def keep_weights(walk: Walk, wh: Any, own: Refs) -> None:
+    """This block's columns of wh, [pieces, piece, columns], into shared memory."""
+
+    def one(k: Any, _: None) -> None:
+        plgpu.copy_gmem_to_smem(wh.at[k], own["wh"].at[k], own["there"])
+        plgpu.barrier_wait(own["there"])
+
+    lax.fori_loop(0, own["wh"].shape[0], one, None)
+
+
+def fetch(array: Any, tile: Any, real: Any, own: Refs) -> jax.Array:
+    """Once, before the loop: part of an array, wide, by way of a tile."""
+    plgpu.copy_gmem_to_smem(array, tile.at[real], own["there"])
+    plgpu.barrier_wait(own["there"])
+    value = tile[...].astype(jnp.float32)
+    plgpu.commit_smem()  # read by all threads before the tile is written again
+    return value
+
+
+def rows_of(ins: Refs, name: str, place: Place, tile: Any, real: Any, own: Refs):
+    if name not in ins:
+        return None
+    return fetch(ins[name].at[place.rows, place.cells], tile, real, own)
+
+
+def peepholes(ins: Refs, place: Place, tile: Any, own: Refs):
+    """Three tiles, the same in all rows; ins["peephole"] [3, rows of a tile, cells]."""
+    if "peephole" not in ins:
+        return None
+    whole = pl.ds(0, MATRIX_ROWS)
+    return [
+        fetch(ins["peephole"].at[n, :, place.cells], tile, whole, own) for n in range(3)
+    ]
+
+
+def load_flags(ins: Refs, own: Refs, place: Place, t: Any, slot: Any) -> None:
+    """ins["flags"] [time, rows, cells of a block]: all blocks read the same."""
+    if "flags" in ins:
+        real = pl.ds(0, place.rows.size)
+        plgpu.copy_gmem_to_smem(
+            ins["flags"].at[t, place.rows],
+            own["flags"].at[slot, real],
+            own["inputs_there"].at[slot],
+        )
+
+
+def load_gates(
+    walk: Walk, array: Any, tiles: Any, there: Any, place: Place, t: Any, slot: Any
+) -> None:
+    real = pl.ds(0, walk.rows)
+    for n in range(4):
+        plgpu.copy_gmem_to_smem(
+            array.at[t, place.rows, place.gate(walk, n)],
+            tiles.at[slot, n, real],
+            there.at[slot],
+        )
+
+
+def store_gates(walk: Walk, tiles: Any, array: Any, place: Place, t: Any) -> None:
+    real = pl.ds(0, walk.rows)
+    for n in range(4):
+        to = array.at[t, place.rows, place.gate(walk, n)]
+        plgpu.copy_smem_to_gmem(tiles.at[n, real], to)
+
+
+def accumulate(walk: Walk, sums: Any, rows: Any, own: Refs) -> None:
+    """sums += rows·wh, while pieces of `rows` [rows, columns] come in."""
+    pieces, real = own["wh"].shape[0], pl.ds(0, walk.rows)
+    alone = walk.barrier == "alone"
+
+    def load(k: Any, slot: Any) -> None:
+        columns = pl.ds(k * walk.piece, walk.piece)
+        plgpu.copy_gmem_to_smem(
+            rows.at[:, columns],
+            own["pieces"].at[slot, real],
+            own["piece_there"].at[slot],
+        )
+
+    for k in range(walk.depth):
+        load(k, k)
+
+    def one(k: Any, _: None) -> None:
+        slot = lax.rem(k, walk.depth)
+        plgpu.barrier_wait(own["piece_there"].at[slot])
+        wh = own["wh"].at[k]
+        # The interpreter, where one block is alone, cannot turn a factor.
+        plgpu.wgmma(sums, own["pieces"].at[slot], wh if alone else wh.T)
+        plgpu.wgmma_wait(1)
+        if walk.depth < pieces:
+            after = k - 1 + walk.depth  # takes the place of the product that is done
+
+            @pl.when((k > 0) & (after < pieces))
+            def _():
+                load(after, lax.rem(k - 1, walk.depth))
+
+    lax.fori_loop(0, pieces, one, None)
+    plgpu.wgmma_wait(0)
+
+
+def tell_all(walk: Walk, own: Refs, place: Place) -> None:
+    """What this block stored last is there for every block."""
+    plgpu.wait_smem_to_gmem(0, wait_read_only=False)
+    if walk.barrier == "grid":
+        order_copies()
+        plgpu.semaphore_signal(own["told"].at[place.tile], 1, memory_scope="gpu")
+    elif walk.barrier == "cluster":
+        order_copies()
+        plgpu.barrier_arrive(own["told"])
+
+
+def await_all(walk: Walk, own: Refs, place: Place, times: Any) -> None:
+    """Waits until every block of the tile has told as often."""
+    if walk.barrier == "grid":
+        plgpu.semaphore_wait(
+            own["told"].at[place.tile],
+            times * walk.blocks,
+            decrement=False,
+            memory_scope="gpu",
+        )
+        order_copies()
+    elif walk.barrier == "cluster":
+        plgpu.barrier_wait(own["told"])
+        order_copies()
+
+
+def order_copies() -> None:
+    """Orders copies of the bulk engine (the async proxy) around a barrier.
+
+    A barrier orders ordinary accesses; the engine that carries h is not one.
+    """
+
+    @plgpu.inline_mgpu()
+    def fence(*_):
+        from jax._src.lib.mlir import ir
+        from jax._src.lib.mlir.dialects import llvm
+
+        text, none = "fence.proxy.async.global;", ir.Type.parse("!llvm.void")
+        llvm.inline_asm(none, [], text, "", has_side_effects=True)
+
+    fence()
+
+
+def activate(
+    walk: Walk,
+    z: list[jax.Array],
+    c: jax.Array,
+    peephole: list[jax.Array] | None,
+) -> tuple[list[jax.Array], jax.Array]:
+    """cell.activate for gates that lie apart, with this chip's tanh."""
+    z_i, z_f, z_g, z_o = z
+    if peephole is not None:
+        z_i, z_f = z_i + peephole[0] * c, z_f + peephole[1] * c
+    i, f, g = sigmoid(walk, z_i), sigmoid(walk, z_f), tanh(walk, z_g)
+    c = f * c + i * g
+    if peephole is not None:
+        z_o = z_o + peephole[2] * c
+    return [i, f, g, sigmoid(walk, z_o)], c
+
+
+def through_gates(
+    walk: Walk,
+    gates: list[jax.Array],
+    c: jax.Array,
+    d_out: jax.Array,
+    dc: jax.Array,
+    peephole: list[jax.Array] | None,
+) -> tuple[list[jax.Array], jax.Array]:
+    """cell.backward for gates that lie apart."""
+    i, f, g, o = gates
+    squashed = tanh(walk, f * c + i * g)
+    dz_o = d_out * squashed * o * (1.0 - o)
+    dc = dc + d_out * o * (1.0 - squashed * squashed)
+    if peephole is not None:
+        dc = dc + dz_o * peephole[2]
+    dz_i, dz_f = dc * g * i * (1.0 - i), dc * c * f * (1.0 - f)
+    dz_g = dc * i * (1.0 - g * g)
+    dc = dc * f
+    if peephole is not None:
+        dc = dc + dz_i * peephole[0] + dz_f * peephole[1]
+    return [dz_i, dz_f, dz_g, dz_o], dc
+
+
+def tanh(walk: Walk, z: jax.Array) -> jax.Array:
+    """Exact to 2e-7 through exp, which cannot overflow into NaN: 1 − 2/(1 + ∞)."""
+    if walk.approximate:
+        return jnp.tanh(z)
+    return 1.0 - 2.0 / (1.0 + jnp.exp(2.0 * z))
+
+
+def sigmoid(walk: Walk, z: jax.Array) -> jax.Array:
+    if walk.approximate:
+        return 0.5 * jnp.tanh(0.5 * z) + 0.5
+    return 1.0 / (1.0 + jnp.exp(-z))
+
+
+def where(flags: jax.Array, bit: int, then: jax.Array, otherwise: jax.Array):
+    return jnp.where((flags & bit) != 0, then, otherwise)
+
+
+def unless(
+    flags: jax.Array | None, bit: int, value: jax.Array, absent: bool = False
+) -> jax.Array:
+    """`value`, and zero where a bit is set; with `absent`, where it is not."""
+    if flags is None:
+        return value
+    zero = jnp.zeros_like(value)
+    return where(flags, bit, value, zero) if absent else where(flags, bit, zero, value)

@@ -1,0 +1,169 @@
+"""How the persistent GPU kernels cut a sweep into blocks, and what a card can hold.
+
+Blocks wait for each other, so all of a launch have to be resident at once. A block that
+can be launched at all fits a multiprocessor that is empty, so as many blocks as there
+are multiprocessors always become resident: whatever else runs there ends by itself.
+That is the whole proof, and no launch is larger. A cluster is placed as one by the
+hardware: its blocks wait only for each other, and there may be any number of clusters.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kernels import target
+from kernels.lstm.gpu_kernels import MATRIX_ROWS, Walk
+from kernels.lstm.spec import Case
+
+DTYPES = ("bfloat16", "float16")
+COLUMNS = 64  # every gate is padded to whole tiles of shared memory
+CLUSTER = 8  # blocks; more is not portable
+# Cells of a block in the order of preference. 16 is the middle: fewer blocks read less
+# and meet sooner, more blocks share the products. `launch/run bench rented-gpu` tries.
+CELLS = (16, 8, 32)
+DEPTHS = (8, 4, 2)  # pieces of h or dz in flight
+
+
+class Card(NamedTuple):
+    """What decides whether a launch fits; of one NVIDIA GPU."""
+
+    name: str
+    processors: int  # multiprocessors
+    capability: tuple[int, int]
+    shared: int  # bytes of shared memory that one block may have
+
+
+# Published by NVIDIA (Hopper tuning guide, H100 data sheet): 227 KiB a block.
+H100 = Card("NVIDIA H100 80GB HBM3", 132, (9, 0), 227 * 1024)
+
+
+class Sweep(NamedTuple):
+    """What a cut depends on."""
+
+    backward: bool
+    time: int
+    batch: int
+    hidden: int  # padded
+    dtype: str
+    flags: bool  # whether lengths or resets come along
+    peephole: bool
+    reverse: bool  # of this sweep
+
+
+class Cut(NamedTuple):
+    walk: Walk
+    tiles: int  # of the batch
+    shared: int  # bytes, by `need`
+
+    @property
+    def blocks(self) -> int:
+        return self.tiles * self.walk.blocks
+
+
+_compiling: ContextVar[Card | None] = ContextVar("card", default=None)
+
+
+@contextmanager
+def compiling_for(card: Card) -> Iterator[None]:
+    """Inside, calls are traced for this card, whatever this machine has."""
+    token = _compiling.set(card)
+    try:
+        with target.tracing_for("gpu"):
+            yield
+    finally:
+        _compiling.reset(token)
+
+
+def present(platform: str) -> Card | None:
+    """The card that a call is traced for; None if it is none."""
+    if platform != "gpu":
+        return None
+    return _compiling.get() or _card(jax.devices()[0])
+
+
+def _card(device: Any) -> Card:
+    major, _, minor = str(device.compute_capability).partition(".")
+    capability = (int(major), int(minor or 0))
+    shared = 227 * 1024 if capability[0] >= 9 else 99 * 1024
+    return Card(device.device_kind, device.core_count, capability, shared)
+
+
+def padded(hidden: int) -> int:
+    return -(-max(hidden, 1) // COLUMNS) * COLUMNS
+
+
+def row_tiles(batch: int) -> tuple[int, int]:
+    """Tiles of the batch, and the rows of each: a multiple of 8 (of 16 bytes)."""
+    tiles = -(-max(batch, 1) // MATRIX_ROWS)
+    rows = -(-max(batch, 1) // tiles)
+    return tiles, -(-rows // 8) * 8
+
+
+def sweeps(case: Case) -> tuple[Sweep, Sweep]:
+    """Forward and backward."""
+    size = (case.time, case.batch, padded(case.hidden), case.dtype)
+    has = (case.lengths or case.resets, case.peephole)
+    forward = Sweep(False, *size, *has, case.reverse)
+    return forward, Sweep(True, *size, *has, not case.reverse)
+
+
+def chosen(sweep: Sweep, card: Card, cells: tuple[int, ...] = CELLS) -> Cut | None:
+    """The cut to use; None where nothing fits without a risk of deadlock."""
+    return next(iter(cuts(sweep, card, cells)), None)
+
+
+def cuts(sweep: Sweep, card: Card, cells: tuple[int, ...] = CELLS) -> list[Cut]:
+    """Every cut that fits, the preferred first: a cluster's barrier is the quickest."""
+    found = []
+    for width in cells:
+        tried = (_cut(sweep, width, depth) for depth in DEPTHS)
+        fit = (c for c in tried if c and c.shared <= card.shared and resident(c, card))
+        found += [cut for cut in (next(fit, None),) if cut]
+    return sorted(found, key=lambda cut: cut.walk.barrier == "grid")
+
+
+def resident(cut: Cut, card: Card) -> bool:
+    """Whether no block of a launch can wait for one that has not begun."""
+    return cut.walk.barrier != "grid" or cut.blocks <= card.processors
+
+
+def _cut(sweep: Sweep, cells: int, depth: int) -> Cut | None:
+    # 32 cells and their peepholes are more than a thread's 255 registers hold.
+    if sweep.hidden % cells or (sweep.peephole and 16 < cells < sweep.hidden):
+        return None
+    columns = sweep.hidden * (4 if sweep.backward else 1)
+    piece = 128 if columns % 128 == 0 else 64
+    blocks = sweep.hidden // cells
+    # A size of a cluster is a power of two.
+    fits = blocks <= CLUSTER and blocks & (blocks - 1) == 0
+    barrier = "alone" if blocks == 1 else "cluster" if fits else "grid"
+    tiles, rows = row_tiles(sweep.batch)
+    walk = Walk(
+        time=sweep.time,
+        down=sweep.reverse,
+        rows=rows,
+        cells=cells,
+        blocks=blocks,
+        depth=min(depth, columns // piece),
+        piece=piece,
+        barrier=barrier,
+        approximate=sweep.dtype == "bfloat16",
+    )
+    return Cut(walk, tiles, need(sweep, walk))
+
+
+def need(sweep: Sweep, walk: Walk) -> int:
+    """Bytes of shared memory; what the compiler rounds up is less than 4 KiB."""
+    narrow, wide = jnp.dtype(sweep.dtype).itemsize, 4
+    tile = MATRIX_ROWS * walk.cells
+    held = 4 * sweep.hidden * walk.cells * narrow
+    pieces = walk.depth * MATRIX_ROWS * walk.piece * narrow
+    if sweep.backward:  # gates, cells and dy twice; dz; the state
+        tiles = 2 * tile * (4 * narrow + wide + narrow) + tile * (4 * narrow + wide)
+    else:  # xp twice; gates; y, what wh sees; cells
+        tiles = tile * (8 * narrow + 4 * narrow + 2 * narrow + wide)
+    return held + pieces + tiles + 2 * tile * wide * sweep.flags + 4096

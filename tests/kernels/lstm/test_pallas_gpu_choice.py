@@ -1,0 +1,82 @@
+"""Which calls the persistent GPU kernels take, and that no launch can deadlock."""
+
+import itertools
+import re
+
+import jax.numpy as jnp
+import pytest
+
+from kernels.lstm import gpu_tiles, pallas_gpu
+from kernels.lstm.cases import Shape
+from kernels.lstm.gpu_tiles import H100
+from kernels.lstm.spec import Masks
+
+CASE = Shape("wide", 64, 16, 8, 768).case("bfloat16")._replace(platform="gpu")
+# As NVIDIA publishes them; the smallest and the largest Hopper, and one before it.
+CARDS = {
+    "H100 PCIe": H100._replace(name="NVIDIA H100 PCIe", processors=114),
+    "H100 SXM": H100,
+    "H20": H100._replace(name="NVIDIA H20", processors=78),
+    "A100": H100._replace(
+        name="NVIDIA A100", processors=108, capability=(8, 0), shared=163 * 1024
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("card", "change", "said"),
+    [
+        ("H100 SXM", {}, None),
+        ("H100 SXM", {"lengths": True, "resets": True, "peephole": True}, None),
+        ("H100 SXM", {"hidden": 1024, "projected": 1024, "batch": 128}, None),
+        ("H100 PCIe", {"hidden": 1024, "projected": 1024, "batch": 128}, "the 114 mul"),
+        ("H20", {"hidden": 1024, "projected": 1024, "batch": 64}, None),
+        ("H100 SXM", {"hidden": 2048, "projected": 2048}, "hidden 2048 and batch 16"),
+        ("H100 SXM", {"batch": 1024}, r"batch 1024 \(16 tiles of 64 rows\)"),
+        ("A100", {}, "for Hopper .* has 8.0"),
+        ("H100 SXM", {"dtype": "float32"}, "round float32 to TF32"),
+        ("H100 SXM", {"dtype": "float64"}, "and x is float64"),
+        ("H100 SXM", {"projection": True, "projected": 64}, "no projection"),
+        ("H100 SXM", {"platform": "cpu"}, r"this is a cpu .*interpreted_gpu"),
+    ],
+)
+def test_what_is_taken_and_why_the_rest_is_not(card, change, said):
+    with gpu_tiles.compiling_for(CARDS[card]):
+        reason = pallas_gpu.supports(CASE._replace(**change))
+    assert (reason is None) if said is None else re.search(said, reason)
+
+
+@pytest.mark.parametrize("card", ["H100 PCIe", "H100 SXM", "H20"])
+def test_no_launch_waits_for_a_block_that_has_no_place(card):
+    """More blocks than multiprocessors: only where a cluster holds all that wait."""
+    taken = 0
+    flags = itertools.product([False, True], repeat=2)
+    sizes = itertools.product((1, 20, 64, 65, 128, 500), range(64, 2100, 64), flags)
+    for batch, hidden, (masked, peephole) in sizes:
+        case = CASE._replace(
+            batch=batch, hidden=hidden, lengths=masked, peephole=peephole
+        )
+        for sweep in gpu_tiles.sweeps(case):
+            for cut in gpu_tiles.cuts(sweep, CARDS[card]):
+                taken += 1
+                walk = cut.walk
+                assert walk.blocks * walk.cells == hidden
+                assert cut.tiles * walk.rows >= batch
+                assert walk.rows % 8 == 0
+                assert cut.shared <= H100.shared
+                if walk.barrier == "grid":
+                    assert cut.tiles * walk.blocks <= CARDS[card].processors
+                elif walk.barrier == "cluster":
+                    assert walk.blocks in (2, 4, 8)
+                else:
+                    assert walk.blocks == 1
+    assert taken > 1000
+
+
+def test_flags_tell_of_the_step_itself_and_of_the_next_one_taken():
+    masks = Masks(jnp.array([3, 1]), jnp.array([[1, 0], [0, 0], [1, 1]], bool))
+    first, last = ([[3, 1], [1 + 4, 4], [1 + 2, 2]], [[3, 1], [1 + 4, 0], [3, 2]])
+    forward = pallas_gpu._flags(masks, 3, 2, down=False)
+    back = pallas_gpu._flags(masks, 3, 2, down=True)
+    assert forward.tolist() == first
+    assert back.tolist() == last
