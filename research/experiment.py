@@ -21,6 +21,14 @@ class Data:
     """a file or folder of the user's own, for a data set that reads one"""
     length: int | None = None
     """steps of a sequence, for a data set that leaves it open; None: its own choice"""
+    size: int | None = None
+    """pixels along both sides that your pictures are scaled to; None: as they are"""
+    crop: Literal["none", "centre"] | None = None
+    """centre: the largest square in the middle of each of your pictures"""
+    value_range: tuple[float, float] | None = None
+    """values of black and of white in an array of yours; None: bytes, 0 to 255"""
+    features: str | None = None
+    """what your pictures are judged by, a file in research/features; None: pixels"""
 
 
 @dataclasses.dataclass(frozen=True)

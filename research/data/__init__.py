@@ -12,8 +12,8 @@ A file here has
       on the device; positions, uint32 [batch], count examples since the start.
 
 One that has settings has `configured(data, batch_size)` instead, which gives an object
-with the members above: `data` is the experiment's `research.experiment.Data`, and only
-such a set takes its `path` and `length`.
+with the members above: `data` is the experiment's `research.experiment.Data`, and of
+its fields the set takes those that it names in TAKES.
 
 The names that a batch may hold, all optional but the medium's own; a task takes what
 it needs and leaves the others:
@@ -29,11 +29,14 @@ ships in a package is like `digits`; one that is put together from others is lik
 `stacked_digits`. What they share lives in `research.sources`.
 """
 
+import dataclasses
 from typing import Any
 
 from research import parts
 from research.errors import UserError
 from research.experiment import Data
+
+ALL = ("name", "folder")  # fields of Data that every set takes
 
 
 def find(data: Data, batch_size: int = 1) -> Any:
@@ -48,12 +51,17 @@ def find(data: Data, batch_size: int = 1) -> Any:
       UserError: no such data set, or a setting that it does not take.
     """
     module = parts.find("research.data", data.name)
+    for field in dataclasses.fields(data):
+        value = getattr(data, field.name)
+        if value is not None and field.name not in (
+            *ALL,
+            *getattr(module, "TAKES", ()),
+        ):
+            name = field.name.replace("_", "-")
+            raise UserError(
+                f"--data.{name} {value}: {data.name} has no {name} of its own; leave "
+                f"it out, or take another --data.name"
+            )
     if hasattr(module, "configured"):
         return module.configured(data, batch_size)
-    for field in ("path", "length"):
-        if getattr(data, field) is not None:
-            raise UserError(
-                f"--data.{field} {getattr(data, field)}: {data.name} has no {field} of "
-                f"its own; leave it out, or take another --data.name"
-            )
     return module

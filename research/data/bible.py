@@ -18,6 +18,8 @@ from research.sources.streams import Text
 CONTENT = "42002fe375534284318bce883ec358f904777e1056bdc1466bdf337421cb483e"
 SPELLED = str.maketrans({"’": "'", "—": "--", "æ": "ae", "Æ": "Ae", "ï": "i", "ü": "u"})
 
+TAKES = ("path", "length")
+
 
 def configured(data: Data, batch_size: int) -> Text:
     """The text as `batch_size` streams of windows of `data.length`."""

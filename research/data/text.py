@@ -7,6 +7,8 @@ from research.experiment import Data
 from research.sources.streams import Text
 from research.sources.users import read_bytes
 
+TAKES = ("path", "length")
+
 
 def configured(data: Data, batch_size: int) -> Text:
     """The file as `batch_size` streams of windows of `data.length`.

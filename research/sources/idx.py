@@ -18,6 +18,7 @@ import PIL.Image
 
 from research.errors import UserError
 
+_GZIP = b"\x1f\x8b"  # how every gzip file begins
 SPLITS = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
@@ -53,7 +54,7 @@ class IdxFiles:
 
 
 def read(path: Path, content: str | None = None) -> np.ndarray:
-    """The uint8 array in a gzipped idx file.
+    """The uint8 array in an idx file, gzipped or not.
 
     Args:
       path: of the file.
@@ -63,12 +64,14 @@ def read(path: Path, content: str | None = None) -> np.ndarray:
       UserError: not a whole idx file, or one with another content.
     """
     try:
-        data = gzip.decompress(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+        if data[:2] == _GZIP:
+            data = gzip.decompress(data)
         magic, axes = int.from_bytes(data[:2]), data[3]
         shape = np.frombuffer(data, ">i4", axes, offset=4)
         array = np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
     except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:
-        raise UserError(f"{str(path)!r} is not a whole gzipped idx file") from error
+        raise UserError(f"{str(path)!r} is not a whole idx file") from error
     if magic != 0 or data[2] != 8:
         raise UserError(f"{str(path)!r} is not an idx file of bytes")
     if content is not None and hashlib.sha256(data).hexdigest() != content:
