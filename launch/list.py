@@ -14,6 +14,7 @@ FAMILIES = (
     "models",
     "losses",
     "penalties",
+    "augmentations",
     "tasks",
 )
 

@@ -37,6 +37,7 @@ class Task(NamedTuple):
     `predict(state, symbols, memory)` → logits of the next symbols, memory after the
       last; `symbols` int32 [streams, time], `memory` None at the beginning. None but
       for a task that reads and writes texts.
+    `batches`: a step takes that many batches, one after another on the first axis.
     """
 
     init: Callable[[jax.Array, Batch], Any]
@@ -46,6 +47,7 @@ class Task(NamedTuple):
     as_drawn: Callable[[jax.Array], jax.Array] | None
     parameters: Callable[[Any], dict[str, int]]
     predict: Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]] | None = None
+    batches: int = 1
 
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:

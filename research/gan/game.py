@@ -3,18 +3,22 @@
 import dataclasses
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from research.errors import UserError
+from research.gan import refusals
+from research.gan.judging import Judge
 from research.gan.player import Net, Player
+from research.gan.view import View
 from research.task import Batch, Metrics, count, example_keys
 
-# What a step draws random numbers for; each is folded into the step's key.
-GENERATOR_NOISE, DISCRIMINATOR_NOISE, PENALTY = range(3)
+# What an update draws random numbers for; each is folded into the step's key.
+GENERATOR_NOISE, DISCRIMINATOR_NOISE, PENALTY, DRAWN_LABEL = range(4)
+GENERATOR_VIEWS, DISCRIMINATOR_VIEWS = (4, 5), (6, 7)  # of real and of generated ones
+ROLES = 8
 
 
 class GanState(NamedTuple):
@@ -26,32 +30,61 @@ class GanState(NamedTuple):
     average: Any  # moving average of G's (params, stats); None without
 
 
+class Round(NamedTuple):
+    """The real samples of one update, and what its random numbers are made from."""
+
+    number: Any  # of this update within the step
+    real: jax.Array
+    labels: tuple  # (int [batch],), () where nothing is conditioned on them
+    positions: jax.Array
+
+
+class Drawn(NamedTuple):
+    """Generated samples that can be traced back."""
+
+    fake: jax.Array
+    pull_back: Callable  # gradient for them → gradient for G's weights
+    stats: Any  # G's new running statistics
+
+
 @dataclasses.dataclass(frozen=True)
 class Game:
     """The pure functions of a GAN; its fields are settings, never state."""
 
     generator: Player
     discriminator: Player
-    latent: int
+    judge: Judge
+    view: View
     loss: Any
     penalties: tuple[tuple[float, Callable], ...]
-    noise: Literal["fresh", "shared"]
-    ema: float
     medium: ModuleType
+    latent: int
+    classes: int
+    real_target: float
+    penalty_interval: int
+    match_features: bool
+    simultaneous: bool
+    shared: bool
+    generator_steps: int
+    discriminator_steps: int
+    ema: float
 
     def init(self, key: jax.Array, batch: Batch) -> GanState:
         """Fresh networks for samples of this shape."""
         keys = jax.random.split(key)
-        real = self._real(batch)
-        noise = jnp.zeros((len(real), self.latent))
-        generator = self.generator.init(keys[0], noise)
-        discriminator = self.discriminator.init(keys[1], real)
-        drawn = jax.eval_shape(self.generator.evaluate, generator, noise)
-        if drawn.shape != real.shape:
-            raise UserError(
-                f"the generator draws samples of shape {drawn.shape[1:]}, the data "
-                f"has {real.shape[1:]}: choose a --model or --data that fits"
-            )
+        example = jax.tree.map(lambda leaf: leaf[0], self._rounds(batch))
+        noise = jnp.zeros((len(example.real), self.latent))
+        refusals.refuse_pack(self.view.packing, example.real)
+        packed = self.view.pack(example.real)
+        generator = self.generator.init(keys[0], noise, *example.labels)
+        discriminator = self.discriminator.init(keys[1], packed, *example.labels)
+        refusals.refuse_shapes(
+            self.generator.output_shape(generator, noise, *example.labels),
+            example.real.shape,
+            self.discriminator.output_shape(discriminator, packed, *example.labels),
+            packed.shape,
+        )
+        refusals.refuse_coupled(self, discriminator)
         average = (generator.params, generator.stats) if self.ema else None
         # A copy: the loop donates the state, and no buffer may be donated twice.
         average = jax.tree.map(jnp.copy, average)
@@ -60,32 +93,42 @@ class Game:
     def step(
         self, state: GanState, batch: Batch, key: jax.Array
     ) -> tuple[GanState, Metrics]:
-        """One update of each network."""
-
-        def keys(role):
-            return example_keys(jax.random.fold_in(key, role), batch["position"])
-
-        real = self._real(batch)
-        first = self._noise(keys(GENERATOR_NOISE))
-        second = self._noise(keys(DISCRIMINATOR_NOISE))
-        places = keys(PENALTY)
-        fake, pull_back, stats = self._generate(state.generator, first)
-        if self.noise == "shared":
-            state, metrics = self._update_discriminator(state, real, fake, places)
-            state, more = self._update_generator(state, real, fake, pull_back, stats)
+        """The updates of each network, in turn or both at once."""
+        rounds = self._rounds(batch)
+        first = jax.tree.map(lambda leaf: leaf[0], rounds)
+        if self.shared:
+            drawn = self._generate(state, first, key, GENERATOR_NOISE)
+            new, metrics = self._update_discriminator(state, first, drawn.fake, key)
+            against = state if self.simultaneous else new
+            moved, more = self._update_generator(against, first, drawn, key)
+            state = new._replace(generator=moved.generator)
+        elif self.simultaneous:
+            new, more = self._turn_of_generator(state, first, key)
+            moved, metrics = self._turn_of_discriminator(state, first, key)
+            state = new._replace(discriminator=moved.discriminator)
         else:
-            state, more = self._update_generator(state, real, fake, pull_back, stats)
-            fake, _, stats = self._generate(state.generator, second)
-            state = state._replace(generator=state.generator._replace(stats=stats))
-            state, metrics = self._update_discriminator(state, real, fake, places)
+            again = jax.tree.map(
+                lambda leaf: jnp.stack([leaf] * self.generator_steps), first
+            )._replace(number=jnp.arange(self.generator_steps))
+            state, more = _in_turn(self._turn_of_generator, state, again, key)
+            state, metrics = _in_turn(self._turn_of_discriminator, state, rounds, key)
         state = state._replace(step=state.step + 1, average=self._average(state))
         return state, metrics | more
 
     def draw(self, state: GanState, keys: jax.Array) -> jax.Array:
-        """One sample for each key, by the averaged generator where there is one."""
+        """One sample for each key, by the averaged generator where there is one.
+
+        Conditional ones are of classes drawn evenly.
+        """
         params, stats = state.average or state.generator[:2]
         net = state.generator._replace(params=params, stats=stats)
-        outputs = self.generator.evaluate(net, self._noise(keys))
+        labels = ()
+        if self.classes:
+            own = jax.vmap(jax.random.fold_in, (0, None))(keys, DRAWN_LABEL)
+            labels = (
+                jax.vmap(lambda k: jax.random.randint(k, (), 0, self.classes))(own),
+            )
+        outputs = self.generator.evaluate(net, self._noise(keys), *labels)
         return self.medium.from_network(outputs)
 
     def parameters(self, state: GanState) -> dict[str, int]:
@@ -95,70 +138,111 @@ class Game:
             "discriminator": count(state.discriminator.params),
         }
 
-    def _real(self, batch: Batch) -> jax.Array:
-        return self.medium.to_network(batch[self.medium.ENTRY])
+    def _rounds(self, batch: Batch) -> Round:
+        """The batch as one share for each update of D, on a leading axis."""
+        rounds = self.discriminator_steps
+
+        def shares(leaf):
+            return leaf.reshape(rounds, -1, *leaf.shape[1:])
+
+        real = self.medium.to_network(shares(batch[self.medium.ENTRY]))
+        labels = (shares(batch["label"]),) if self.classes else ()
+        positions = batch.get("position", jnp.zeros(real.shape[0] * real.shape[1]))
+        return Round(jnp.arange(rounds), real, labels, shares(positions))
 
     def _noise(self, keys: jax.Array) -> jax.Array:
         return jax.vmap(lambda key: jax.random.normal(key, (self.latent,)))(keys)
 
-    def _generate(self, net: Net, noise: jax.Array):
-        """Samples, the map from their gradient to the weights', new statistics."""
-        return jax.vjp(
-            lambda params: self.generator.train(net._replace(params=params), noise),
+    def _classes(self, keys: jax.Array) -> jax.Array:
+        keys = jax.vmap(jax.random.fold_in, (0, None))(keys, DRAWN_LABEL)
+        return jax.vmap(lambda key: jax.random.randint(key, (), 0, self.classes))(keys)
+
+    def _turn_of_generator(self, state: GanState, its: Round, key: jax.Array):
+        drawn = self._generate(state, its, key, GENERATOR_NOISE)
+        return self._update_generator(state, its, drawn, key)
+
+    def _turn_of_discriminator(self, state: GanState, its: Round, key: jax.Array):
+        drawn = self._generate(state, its, key, DISCRIMINATOR_NOISE)
+        state = state._replace(generator=state.generator._replace(stats=drawn.stats))
+        return self._update_discriminator(state, its, drawn.fake, key)
+
+    def _generate(self, state: GanState, its: Round, key: jax.Array, role: int):
+        net, noise = state.generator, self._noise(_keys(key, role, its))
+        fake, pull_back, stats = jax.vjp(
+            lambda p: self.generator.train(net._replace(params=p), noise, *its.labels),
             net.params,
             has_aux=True,
         )
+        return Drawn(fake, pull_back, stats)
 
-    def _discriminate(self, net: Net, params: Any, samples: jax.Array) -> jax.Array:
-        return self.discriminator.train(net._replace(params=params), samples)[0]
-
-    def _update_generator(self, state: GanState, real, fake, pull_back, stats):
+    def _update_generator(self, state: GanState, its: Round, drawn: Drawn, key):
         net = state.discriminator
-        real_logits = self._discriminate(net, net.params, real)
-        real_logits = jax.lax.stop_gradient(real_logits)
+        of_real, of_fake = (_keys(key, role, its) for role in GENERATOR_VIEWS)
+        real = self.view(its.real, of_real, state.step)
 
         def loss(fake):
-            fake_logits = self._discriminate(net, net.params, fake)
-            return self.loss.generator(real_logits, fake_logits)
+            fake = self.view(fake, of_fake, state.step)
+            if self.match_features:
+                return self.judge.feature_distance(net, real, fake, its.labels)
+            judged = self.judge.both(net, real, fake, its.labels)
+            real_logits = jax.lax.stop_gradient(judged.real)
+            return self.loss.generator(real_logits, judged.fake)
 
-        value, toward_fake = jax.value_and_grad(loss)(fake)
-        (gradient,) = pull_back(toward_fake)
-        net, norm = self.generator.descend(state.generator, gradient)
-        net = net._replace(stats=stats)
+        value, toward_fake = jax.value_and_grad(loss)(drawn.fake)
+        (gradient,) = drawn.pull_back(toward_fake)
+        moved, norm = self.generator.descend(state.generator, gradient)
+        moved = moved._replace(stats=drawn.stats)
         metrics = {"generator_loss": value, "generator_gradient_norm": norm}
-        return state._replace(generator=net), metrics
+        return state._replace(generator=moved), metrics
 
-    def _update_discriminator(self, state: GanState, real, fake, keys):
+    def _update_discriminator(self, state: GanState, its: Round, fake, key):
         net = state.discriminator
+        of_real, of_fake = (_keys(key, role, its) for role in DISCRIMINATOR_VIEWS)
+        real = self.view(its.real, of_real, state.step)
+        fake = self.view(fake, of_fake, state.step)
+        places = _keys(key, PENALTY, its)[:: self.view.packing]
+        number = state.step * self.discriminator_steps + its.number
 
         def loss(params):
-            def discriminate(samples):
-                return self._discriminate(net, params, samples)
+            mine = net._replace(params=params)
+            judged = self.judge.both(mine, real, fake, its.labels)
+            value = self._discriminator_loss(judged.real, judged.fake)
+            discriminate = self.judge.function(mine, its.labels)
+            penalty = self._penalty(number, discriminate, real, fake, places)
+            return value + penalty, (value, penalty, judged)
 
-            # One pass for each, not one over both: the penalties make the same two
-            # passes, and the compiler then merges them.
-            real_logits, fake_logits = discriminate(real), discriminate(fake)
-            value = self.loss.discriminator(real_logits, fake_logits)
-            penalty = sum(
-                weight * penalty(discriminate, real, fake, keys)
-                for weight, penalty in self.penalties
-            )
-            return value + penalty, (value, penalty, real_logits, fake_logits)
-
-        gradient, (value, penalty, real_logits, fake_logits) = jax.grad(
-            loss, has_aux=True
-        )(net.params)
-        net, norm = self.discriminator.descend(net, gradient)
+        gradient, (value, penalty, judged) = jax.grad(loss, has_aux=True)(net.params)
+        moved, norm = self.discriminator.descend(net, gradient)
         metrics = {
             "discriminator_loss": value,
             "discriminator_penalty": jnp.asarray(penalty, jnp.float32),
             "discriminator_gradient_norm": norm,
             # Of pairs, so that it means the same for losses with no zero point.
-            "discriminator_accuracy": jnp.mean(real_logits > fake_logits),
-            "real_logit": jnp.mean(real_logits),
-            "fake_logit": jnp.mean(fake_logits),
+            "discriminator_accuracy": jnp.mean(judged.real > judged.fake),
+            "real_logit": jnp.mean(judged.real),
+            "fake_logit": jnp.mean(judged.fake),
         }
-        return state._replace(discriminator=net), metrics
+        return state._replace(discriminator=moved._replace(stats=judged.stats)), metrics
+
+    def _discriminator_loss(self, real_logits, fake_logits):
+        target = () if self.real_target == 1 else (self.real_target,)
+        return self.loss.discriminator(real_logits, fake_logits, *target)
+
+    def _penalty(self, number, discriminate, real, fake, keys):
+        """The weighted sum; lazy: every k-th update, k times as much (Karras 2020)."""
+
+        def total():
+            return sum(
+                weight * penalty(discriminate, real, fake, keys)
+                for weight, penalty in self.penalties
+            )
+
+        every = self.penalty_interval
+        if every == 1:
+            return total()
+        return jax.lax.cond(
+            number % every == 0, lambda: every * total(), lambda: jnp.float32(0)
+        )
 
     def _average(self, state: GanState) -> Any:
         if state.average is None:
@@ -167,3 +251,17 @@ class Game:
         decay = jnp.minimum(self.ema, (1 + step) / (10 + step))
         new = (state.generator.params, state.generator.stats)
         return optax.incremental_update(new, state.average, 1 - decay)
+
+
+def _keys(key: jax.Array, role: int, its: Round) -> jax.Array:
+    """A key for each example, another for each role and each update of a step."""
+    key = jax.random.fold_in(key, role + ROLES * its.number)
+    return example_keys(key, its.positions)
+
+
+def _in_turn(update: Callable, state: GanState, rounds: Round, key: jax.Array):
+    """The state after each round's update, and the last one's metrics."""
+    if len(rounds.real) == 1:
+        return update(state, jax.tree.map(lambda leaf: leaf[0], rounds), key)
+    state, metrics = jax.lax.scan(lambda s, its: update(s, its, key), state, rounds)
+    return state, jax.tree.map(lambda leaf: leaf[-1], metrics)

@@ -6,9 +6,11 @@ from types import ModuleType
 from typing import Any, Literal
 
 from research import parts
-from research.errors import UserError
 from research.gan.game import Game
+from research.gan.judging import Judge
 from research.gan.player import Player
+from research.gan.refusals import refuse_settings
+from research.gan.view import View
 from research.media import pictures
 from research.optimizers import Optimizer
 from research.task import Task, refuse_model_without
@@ -30,6 +32,39 @@ class Gan:
     ema: float = 0.0
     """decay of the moving average of G, weights and BatchNorm statistics, that draws
     the pictures; it rises to this from 0 as (1 + step) / (10 + step); 0: G itself"""
+    order: Literal["alternating", "simultaneous"] = "alternating"
+    """simultaneous: both updates start from the same two networks"""
+    generator_steps: int = 1
+    """updates of G in a step, each on new noise (PacGAN: 2)"""
+    discriminator_steps: int = 1
+    """updates of D in a step, each on new real samples and new noise (WGAN-GP: 5)"""
+    discriminator_batches: Literal["separate", "joint"] = "separate"
+    """whether BatchNorm in D sees real and generated samples apart or as one batch"""
+    generator_objective: Literal["loss", "features"] = "loss"
+    """features: G matches the mean of D's last hidden layer (feature matching, Salimans
+    2016) instead of descending the loss"""
+    real_target: float = 1.0
+    """what D aims at for real samples; 0.9 is one-sided label smoothing (Salimans
+    2016); the target for generated ones stays 0"""
+    penalty_interval: int = 1
+    """updates of D from one penalty to the next, which counts that many times (lazy R1,
+    Karras 2020: 16)"""
+    gradient_normalization: bool = False
+    """D(x) / (‖∇D(x)‖ + |D(x)|) as the logit (GN-GAN, Wu 2021)"""
+    clip_weights: float | None = None
+    """largest magnitude of D's weights after an update (WGAN, Arjovsky 2017: 0.01)"""
+    historical_averaging: float = 0.0
+    """weight of ‖θ − mean of all θ so far‖² in both players' losses (Salimans 2016)"""
+    packing: int = 1
+    """samples that D judges together, along the last axis (PacGAN, Lin 2018: 2 to 4)"""
+    instance_noise: float = 0.0
+    """standard deviation of noise on all that D sees, in units of its input (Sønderby
+    2016)"""
+    instance_noise_share: float = 1.0
+    """share of the run's steps in which that noise falls to 0, on a line"""
+    augmentations: tuple[str, ...] = ()
+    """files in research/augmentations, applied in this order to all that D sees: color
+    translation cutout (Zhao 2020)"""
 
     def build(
         self,
@@ -39,35 +74,62 @@ class Gan:
         medium: ModuleType = pictures,
     ) -> Task:
         """The task for a model part with `generator()` and `discriminator()`."""
-        refuse_wrong(self)
         refuse_model_without(model, "generator", "discriminator")
+        loss = parts.find("research.losses", self.loss)
+        classes = getattr(model, "classes", 0)
+        refuse_settings(self, loss, classes, medium)
         rate = self.discriminator_learning_rate
         if rate is None:
             rate = optimizer.learning_rate
         slower = dataclasses.replace(optimizer, learning_rate=rate)
+        discriminator = Player(
+            model.discriminator(),
+            slower.build(steps),
+            self.historical_averaging,
+            self.clip_weights,
+        )
         game = Game(
-            generator=Player(model.generator(), optimizer.build(steps)),
-            discriminator=Player(model.discriminator(), slower.build(steps)),
-            latent=model.latent,
-            loss=parts.find("research.losses", self.loss),
+            generator=Player(
+                model.generator(), optimizer.build(steps), self.historical_averaging
+            ),
+            discriminator=discriminator,
+            judge=Judge(
+                discriminator,
+                self.discriminator_batches == "joint",
+                self.gradient_normalization,
+            ),
+            view=View(
+                tuple(
+                    parts.find("research.augmentations", name).augment
+                    for name in self.augmentations
+                ),
+                self.instance_noise,
+                self.instance_noise_share * steps,
+                self.packing,
+            ),
+            loss=loss,
             penalties=tuple(
                 (weight, parts.find("research.penalties", name).penalty)
                 for name, weight in self.penalties.items()
             ),
-            noise=self.noise,
-            ema=self.ema,
             medium=medium,
+            latent=model.latent,
+            classes=classes,
+            real_target=self.real_target,
+            penalty_interval=self.penalty_interval,
+            match_features=self.generator_objective == "features",
+            simultaneous=self.order == "simultaneous",
+            shared=self.noise == "shared",
+            generator_steps=self.generator_steps,
+            discriminator_steps=self.discriminator_steps,
+            ema=self.ema,
         )
-        return Task(game.init, game.step, None, game.draw, None, game.parameters)
-
-
-def refuse_wrong(config: Gan) -> None:
-    """Raises UserError for settings that no run could mean."""
-    if not 0 <= config.ema < 1:
-        raise UserError(f"--task.ema is {config.ema}: a decay lies in [0, 1)")
-    for name, weight in config.penalties.items():
-        if weight < 0:
-            raise UserError(
-                f"--task.penalties {name} {weight}: a weight below 0 rewards steep "
-                f"gradients; give 0 or more"
-            )
+        return Task(
+            game.init,
+            game.step,
+            None,
+            game.draw,
+            None,
+            game.parameters,
+            batches=self.discriminator_steps,
+        )

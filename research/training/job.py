@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from research import data, media
 from research.errors import UserError
@@ -88,14 +89,16 @@ def step_function(job: Job, ranks: int) -> Callable[[Any, Any], tuple[Any, Any]]
     """`step(state, arrays)` → state, metrics, for one of `ranks` devices.
 
     It runs under the axis `BATCH`. The batch is made inside: step and rank say which
-    examples it holds.
+    examples it holds. Of a task's several batches each is shared by all devices.
     """
-    experiment = job.experiment
-    local = devices.share(experiment.batch_size, ranks)
+    experiment, batches = job.experiment, job.task.batches
+    size = experiment.batch_size
+    local = devices.share(size, ranks)
+    offsets = size * np.arange(batches)[:, None] + np.arange(local)
 
     def step(state, arrays):
-        first = state.step * experiment.batch_size + jax.lax.axis_index(BATCH) * local
-        positions = first.astype(jnp.uint32) + jnp.arange(local, dtype=jnp.uint32)
+        first = state.step * (batches * size) + jax.lax.axis_index(BATCH) * local
+        positions = first.astype(jnp.uint32) + jnp.uint32(offsets.ravel())
         batch = job.dataset.batch(arrays, experiment.seed, positions)
         key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
         state, metrics = job.task.step(state, batch | {"position": positions}, key)
@@ -107,6 +110,7 @@ def step_function(job: Job, ranks: int) -> Callable[[Any, Any], tuple[Any, Any]]
 def example_batch(job: Job) -> Any:
     """A batch of zeros of one device's shapes."""
     local = devices.share(job.experiment.batch_size, jax.device_count())
+    local *= job.task.batches
     shapes = jax.eval_shape(
         job.dataset.batch, job.train.arrays, 0, jnp.arange(local, dtype=jnp.uint32)
     )

@@ -9,6 +9,7 @@ from research import parts
 from research.errors import UserError
 
 FAMILIES = (
+    "augmentations",
     "data",
     "encodings",
     "features",

@@ -1,0 +1,140 @@
+"""Combinations that no run could mean, each with its reason."""
+
+import inspect
+from types import ModuleType
+from typing import Any
+
+import jax
+
+from research.errors import UserError
+from research.gan.player import Net
+
+Shape = tuple[int, ...]
+
+
+def refuse_settings(config: Any, loss: Any, classes: int, medium: ModuleType) -> None:
+    """Raises UserError for settings of the game that contradict themselves.
+
+    Args:
+      config: a `research.tasks.gan.Gan`.
+      loss: its loss's module.
+      classes: that the model is conditioned on, 0 for none.
+      medium: of the data set.
+    """
+    _refuse_ranges(config)
+    if config.augmentations and medium.ENTRY != "image":
+        raise UserError(
+            f"--task.augmentations change pictures, this data set is of "
+            f"{medium.__name__.rpartition('.')[2]}: leave them out"
+        )
+    if config.real_target != 1 and "real_target" not in _arguments(loss):
+        raise UserError(
+            f"--task.real-target {config.real_target}: in the loss {config.loss} D has "
+            f"no target for real samples; take 1, or a loss such as non_saturating"
+        )
+    several = max(config.generator_steps, config.discriminator_steps) > 1
+    if several and (config.noise == "shared" or config.order == "simultaneous"):
+        raise UserError(
+            "several updates of one network in a step come one after another and each "
+            "on noise of its own: take --task.noise fresh and --task.order alternating"
+        )
+    if config.penalty_interval > 1 and not config.penalties:
+        raise UserError(
+            f"--task.penalty-interval {config.penalty_interval} without "
+            f"--task.penalties: there is nothing to do lazily"
+        )
+    if config.packing > 1 and classes:
+        raise UserError(
+            f"--task.packing {config.packing} with a conditional model: a pack of "
+            f"samples has no one label; take --task.packing 1 or --model.classes 0"
+        )
+    by_sample = bool(config.penalties) or config.gradient_normalization
+    if config.discriminator_batches == "joint" and by_sample:
+        raise UserError(
+            "--task.discriminator-batches joint is for a D with BatchNorm, whose "
+            "logits have no gradient of their own sample's: leave out the penalties "
+            "and the gradient normalisation, or take separate"
+        )
+
+
+def refuse_pack(packing: int, samples: jax.Array) -> None:
+    """Raises UserError where a device's share of the batch is no whole packs."""
+    if len(samples) % packing:
+        raise UserError(
+            f"--task.packing {packing} does not divide the {len(samples)} samples of "
+            f"a device: choose a --batch-size that is a multiple of packing × devices"
+        )
+
+
+def refuse_shapes(drawn: Shape, real: Shape, logits: Shape, packed: Shape) -> None:
+    """Raises UserError for networks that do not fit the data or the losses."""
+    if drawn != real:
+        raise UserError(
+            f"the generator draws samples of shape {drawn[1:]}, the data has "
+            f"{real[1:]}: choose a --model or --data that fits"
+        )
+    if logits != packed[:1]:
+        # (batch, 1) against (batch,) would broadcast to (batch, batch) in a pairing.
+        raise UserError(
+            f"the discriminator gives logits of shape {logits}, but the losses take "
+            f"one number a sample, {packed[:1]}"
+        )
+
+
+def refuse_coupled(game: Any, discriminator: Net) -> None:
+    """Raises UserError for gradients by sample of a D whose samples are coupled."""
+    asked = [
+        name
+        for name, on in (
+            ("penalties", bool(game.penalties)),
+            ("gradient_normalization", game.judge.gradient_normalization),
+        )
+        if on
+    ]
+    module = game.discriminator.module
+    coupled = getattr(module, "couples_samples", False)
+    if asked and (discriminator.stats or coupled):
+        by = "BatchNorm" if discriminator.stats else "minibatch discrimination"
+        raise UserError(
+            f"--task.{asked[0].replace('_', '-')} with {by} in D: it takes the "
+            f"gradient of a sample's logit, which then depends on the whole batch; "
+            f"choose a --model.* without it in D"
+        )
+
+
+def _arguments(loss: Any) -> list[str]:
+    return list(inspect.signature(loss.discriminator).parameters)
+
+
+def _refuse_ranges(config: Any) -> None:
+    if not 0 <= config.ema < 1:
+        raise UserError(f"--task.ema is {config.ema}: a decay lies in [0, 1)")
+    for name, weight in config.penalties.items():
+        if weight < 0:
+            raise UserError(
+                f"--task.penalties {name} {weight}: a weight below 0 rewards steep "
+                f"gradients; give 0 or more"
+            )
+    if not 0 < config.real_target <= 1:
+        raise UserError(
+            f"--task.real-target is {config.real_target}: a label lies in (0, 1]"
+        )
+    if config.clip_weights is not None and config.clip_weights <= 0:
+        raise UserError(
+            f"--task.clip-weights is {config.clip_weights}: nothing is left of D; give "
+            f"more than 0, or None"
+        )
+    counts = ("generator_steps", "discriminator_steps", "penalty_interval", "packing")
+    for field in counts:
+        if getattr(config, field) < 1:
+            flag, value = field.replace("_", "-"), getattr(config, field)
+            raise UserError(f"--task.{flag} is {value}: give 1 or more")
+    for field in ("instance_noise", "historical_averaging"):
+        if getattr(config, field) < 0:
+            flag, value = field.replace("_", "-"), getattr(config, field)
+            raise UserError(f"--task.{flag} is {value}: give 0 or more")
+    if not 0 < config.instance_noise_share <= 1:
+        raise UserError(
+            f"--task.instance-noise-share is {config.instance_noise_share}: a share "
+            f"of the run's steps lies in (0, 1]"
+        )
