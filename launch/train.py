@@ -9,31 +9,52 @@ from launch._settings import Chosen, choose, claim, take_option
 from research import parts
 from research.errors import UserError
 
-EXIT_CODES = {"done": 0, "nan": 3, "preempted": 85, "interrupted": 130}
+EXIT_CODES = {"done": 0, "nan": 3, "unhealthy": 3, "preempted": 85, "interrupted": 130}
 
 
 def main(arguments: list[str]) -> int:
-    """`train NAME [--workdir FOLDER] [--budget …] [settings]`; its exit code."""
+    """`train NAME [--workdir FOLDER] [--fail-on …] [--budget …] [settings]`."""
     workdir, rest = take_option(arguments, "--workdir")
+    fail_on, rest = take_option(rest, "--fail-on")
     if not rest or rest[0].startswith("-"):
         raise UserError("which experiment? `launch/run list` names them")
-    chosen = choose(rest[0], rest[1:], ("--workdir FOLDER",))
+    failures = failures_of(fail_on)
+    also = ("--workdir FOLDER", "--fail-on collapsed,diverged,d_saturated")
+    chosen = choose(rest[0], rest[1:], also)
     folder = Path(workdir or Path("runs") / chosen.name)
-    verdict = train(chosen, folder)
+    verdict = train(chosen, folder, failures)
     if verdict in ("interrupted", "preempted"):
         again = shlex.join(["launch/run", "train", *arguments])
         print(f"{verdict}, saved; go on with: {again}")
     return EXIT_CODES[verdict]
 
 
-def train(chosen: Chosen, folder: Path) -> str:
-    """Trains one run, or each of a comparison, and writes the report; the verdict."""
+def failures_of(fail_on: str | None) -> frozenset[str]:
+    """The words of `--fail-on`, separated by commas.
+
+    Raises:
+      UserError: a word that no run's health has.
+    """
+    known = ["collapsed", "diverged", "d_saturated"]
+    words = fail_on.split(",") if fail_on else []
+    for word in words:
+        if word not in known:
+            raise UserError(f"--fail-on {word}{parts.suggestion(word, known)}")
+    return frozenset(words)
+
+
+def train(chosen: Chosen, folder: Path, failures: frozenset[str] = frozenset()) -> str:
+    """Trains one run, or each of a comparison, and writes the report; the verdict.
+
+    "unhealthy" if all were trained to the end and the health of one is in `failures`.
+    """
     from research.experiment import members
     from research.training.run import run
     from research.training.stop import listening
 
     several = members(chosen.settings)
     workdirs: list[Path] = []
+    failed: list[str] = []
     runs = several or {chosen.name: chosen.settings}
     with listening() as stop:
         for name, experiment in runs.items():
@@ -48,8 +69,15 @@ def train(chosen: Chosen, folder: Path) -> str:
             if verdict != "done":
                 return verdict
             workdirs += found
+            failed += [
+                f"{workdir} {summary['health']}"
+                for workdir, summary in found.items()
+                if summary.get("health") in failures
+            ]
     report(folder, workdirs)
-    return "done"
+    if failed:
+        print(f"train: --fail-on: {', '.join(failed)}", file=sys.stderr)
+    return "unhealthy" if failed else "done"
 
 
 def verdict_of(verdicts: Iterable[str]) -> str:

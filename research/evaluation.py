@@ -1,5 +1,6 @@
 """The numbers of a trained model: held-out losses, and the worth of its samples."""
 
+import math
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -17,6 +18,7 @@ from research.task import Task
 CHUNK = 250  # held-out examples of one evaluation
 DRAWN_AT_ONCE = 1_000
 COPIED_FROM = 10_000  # training samples that a copy is looked for among, if there are
+WATCHED = 250  # samples of a checkpoint that are watched, or the medium's SHOWN
 HELD_OUT_SEED = 0  # held-out samples are the same for every run
 
 
@@ -53,6 +55,7 @@ class Evaluator:
         self._evaluate = jax.jit(held_out_metrics) if evaluate else None
         self._draw = jax.jit(task.draw) if task.draw else None
         self._as_drawn = task.as_drawn
+        self._watched_real: dict[int, dict[str, float]] = {}  # by number of samples
 
     @property
     def draws(self) -> bool:
@@ -102,6 +105,27 @@ class Evaluator:
         if self._as_drawn is not None:
             again = np.asarray(self._as_drawn(jnp.asarray(again)))
         return self.medium.score(generated, real, again, self._dataset)
+
+    def watched(self, samples: np.ndarray) -> dict[str, float]:
+        """A checkpoint's samples beside as many real ones: shares of what these have.
+
+        Returns:
+          sample_diversity, sample_modes, …: what the medium watches; {} if nothing.
+        """
+        if not hasattr(self.medium, "watch"):
+            return {}
+        samples = samples[: max(self.medium.SHOWN, WATCHED)]
+        if len(samples) not in self._watched_real:
+            real = self._real(self._arrays, len(samples))
+            if self._as_drawn is not None:
+                real = np.asarray(self._as_drawn(jnp.asarray(real)))
+            self._watched_real[len(samples)] = self.medium.watch(real, self._dataset)
+        found = self.medium.watch(samples, self._dataset)
+        real = self._watched_real[len(samples)]
+        return {
+            f"sample_{name}": value / real[name] if real[name] else math.nan
+            for name, value in found.items()
+        }
 
     def copying(self, generated: np.ndarray) -> dict[str, Measured]:
         """Whether generated samples repeat training samples; {} if unknown.

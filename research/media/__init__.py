@@ -14,6 +14,8 @@ has
       generated, which give every floor
   copying(generated, held_out, training, dataset) -> {name: Measured}  optional: whether
       samples repeat `training`, up to 10,000 real ones that were trained on
+  watch(samples, dataset) -> {name: float}  optional, at each checkpoint: `diversity`,
+      how much samples differ, and others; logged as shares of what real ones have
   refuse(count, dataset, held_out)  optional: raises UserError, before a run is trained,
       where `count` samples and so many held-out ones have no score
 

@@ -55,16 +55,27 @@ def copying(
     return pictures.copying(generated, held_out, training, features.of(dataset))
 
 
+def watch(samples: np.ndarray, dataset: Any) -> dict[str, float]:
+    """How much pictures differ, and of how many classes they are where it is known."""
+    found = {"diversity": float(pictures.pair_distances(samples).mean())}
+    seen = features.of(dataset).see(samples)
+    if seen.probabilities is not None:
+        found["modes"] = float(len(np.unique(seen.labels())))
+    return found
+
+
 def refuse(count: int, dataset: Any, held_out: int) -> None:
     """Raises UserError for so few pictures that they have no score.
 
     Args:
-      count: pictures that will be drawn.
+      count: pictures that will be drawn, 0 for no score.
       dataset: with its IMAGE_SHAPE.
       held_out: real ones to compare them with.
     """
     judge = features.of(dataset)
     least = max(judge.dimensions(dataset.IMAGE_SHAPE) + 1, pictures.LEAST)
+    if not count:
+        return
     if count < least:
         raise UserError(
             f"--score-pictures {count}: distances in {judge.TITLE} need {least} or "

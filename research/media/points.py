@@ -57,6 +57,16 @@ def score(
     return points.score(generated, again, dataset.MODES, dataset.SIGMA)
 
 
+def watch(samples: np.ndarray, dataset: Any) -> dict[str, float]:
+    """How far points lie apart, and where modes are known how many they capture."""
+    found = {"diversity": float(points.pair_distances(samples).mean())}
+    if hasattr(dataset, "MODES"):
+        counts = points.histogram(samples, dataset.MODES, dataset.SIGMA)
+        found["modes"] = float((counts[:-1] > 0).sum())
+        found["quality"] = float(counts[:-1].sum() / len(samples))
+    return found
+
+
 def sheet(samples: np.ndarray, dataset: Any) -> bytes:
     """Points [points, 2] over the rings of the modes, as a PNG of 480 × 480 pixels."""
     modes = getattr(dataset, "MODES", samples)

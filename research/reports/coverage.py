@@ -6,6 +6,7 @@ its floors, and never by a run's name.
 
 import numpy as np
 
+from research.metrics import health
 from research.metrics.measured import Measured
 from research.reports.numbers import listing, number
 from research.reports.runs import Run
@@ -13,9 +14,7 @@ from research.reports.runs import Run
 # A run collapsed if it reaches fewer than a twentieth of the classes that real pictures
 # reach, or if two of its pictures differ by less than a quarter of what two real ones
 # do: a generator of 20 well-spread pictures is caught by the first, one that wobbles
-# about a single picture by the second.
-FEW_MODES = 1 / 20
-NARROW = 1 / 4
+# about a single picture by the second. `research.metrics.health` has the numbers.
 # A picture whose pixels scatter by less than this share of their range shows nothing:
 # stacked digits scatter by 0.31. So a young generator is not said to have collapsed.
 FLAT = 0.05
@@ -27,8 +26,8 @@ def collapsed(run: Run) -> bool | None:
     pairs = _share(run.metrics.get("pair_distance"))
     if modes is None and pairs is None:
         return None
-    few = modes is not None and modes < FEW_MODES
-    return few or (pairs is not None and pairs < NARROW)
+    few = modes is not None and modes < health.FEW
+    return few or (pairs is not None and pairs < health.NARROW)
 
 
 def flat(run: Run) -> bool:

@@ -43,7 +43,17 @@ def prepare(name: str, experiment: Experiment) -> Job:
             f"--batch-size {experiment.batch_size} exceeds the {splits[0].examples} "
             f"training examples of {experiment.data.name}: take at most that"
         )
+    refuse_score(experiment, task, dataset, splits[1])
     return Job(name, experiment, task, dataset, *splits)
+
+
+def refuse_score(
+    experiment: Experiment, task: Task, dataset: Any, held_out: Split
+) -> None:
+    """Raises UserError, before any training, for a final score that cannot be had."""
+    medium, count = media.of(dataset), experiment.score_pictures
+    if task.draw is not None and hasattr(medium, "refuse"):
+        medium.refuse(count, dataset, held_out.examples)
 
 
 def refuse_wrong(experiment: Experiment) -> None:

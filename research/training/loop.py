@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from research.evaluation import Evaluator, averages
+from research.evaluation import WATCHED, Evaluator, averages
 from research.training import devices
 from research.training.checkpoints import Checkpoints
 from research.training.job import Job, state_like
@@ -197,8 +197,12 @@ class _Training:
                 progress.say(f"{run.job.name}  step {self.step}  {shown}")
         if run.evaluator.draws:
             medium = run.evaluator.medium
-            shown = run.evaluator.draw(state, run.job.experiment.seed, medium.SHOWN)
-            run.record.samples(self.step, shown, run.job.dataset)
+            count = max(medium.SHOWN, WATCHED)
+            samples = run.evaluator.draw(state, run.job.experiment.seed, count)
+            watched = run.evaluator.watched(samples)
+            if watched:
+                run.record.metrics(self.step, self.seconds, watched)
+            run.record.samples(self.step, samples[: medium.SHOWN], run.job.dataset)
 
 
 def finite(tree: Any) -> bool:

@@ -11,6 +11,7 @@ from research import media, population
 from research.errors import UserError
 from research.evaluation import Evaluator, held_out_measures
 from research.experiment import Experiment
+from research.metrics import health
 from research.settings import from_dict, to_dict
 from research.training import loop
 from research.training.checkpoints import Checkpoints
@@ -21,7 +22,7 @@ from research.training.job import (
     state_like,
     with_settings,
 )
-from research.training.record import Record, read_json
+from research.training.record import Record, read_json, read_metrics
 from research.training.stamp import stamp
 from research.training.stop import StopRequest
 
@@ -169,6 +170,7 @@ def _train(
     found = {}
     for (workdir, run), outcome in zip(runs.items(), outcomes, strict=True):
         found[workdir] = summarize(run.job, outcome, run.evaluator, len(runs))
+        found[workdir]["health"] = health.verdict(read_metrics(workdir))
         if outcome.verdict in ("done", "nan"):
             run.record.summary(found[workdir])
     return found

@@ -29,9 +29,14 @@ def test_a_gan_leaves_all_that_is_promised(gan_run):
     workdir, done = gan_run
     assert f"report: {workdir / 'report.html'}" in done.stdout
     assert done.stderr == ""
-    assert [line["step"] for line in metrics(workdir)] == list(range(1, STEPS + 1))
+    lines = metrics(workdir)
+    watched = [line for line in lines if "sample_diversity" in line]
+    assert [line["step"] for line in watched] == list(range(4, STEPS + 1, 4))
+    assert all(0 <= line["sample_modes"] <= 1 for line in watched)
+    lines = [line for line in lines if line not in watched]
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     named = {"generator_loss", "discriminator_loss", "real_logit", "fake_logit"}
-    for line in metrics(workdir):
+    for line in lines:
         assert named | {"discriminator_accuracy"} <= set(line)
         assert all(map(math.isfinite, line.values()))
     summary = read(workdir, "summary.json")
@@ -233,3 +238,24 @@ def test_a_run_that_diverges_at_once_says_that_nothing_is_saved(launch, tmp_path
     assert "no state was saved before" in line
     assert launch.logged_steps(workdir) == [1]  # seen by the loss, at once
     assert launch.hashes(workdir) == {}
+
+
+def test_a_collapse_is_an_exit_code_where_that_is_asked_for(launch, gan_run):
+    """A GAN of width 2 and 40 steps draws one thing; a done run is judged again."""
+    workdir, _ = gan_run
+    assert json.loads((workdir / "summary.json").read_text())["health"] == "collapsed"
+    command = ("train", *launch.GAN, "--workdir", workdir)
+    code, _, error = launch.within(*command, "--fail-on", "d_saturated,collapsed")
+    assert (code, error.strip()) == (3, f"train: --fail-on: {workdir} collapsed")
+    assert launch.within(*command, "--fail-on", "diverged")[0] == 0
+    code, _, error = launch.within(*command, "--fail-on", "colapsed")
+    assert code == 2
+    assert "did you mean 'collapsed'?" in error
+
+
+def test_a_score_that_cannot_be_had_is_refused_before_training(launch, tmp_path):
+    command = ("train", "seed_gan", "--score-pictures", "100", "--workdir", tmp_path)
+    code, _, error = launch.within(*command)
+    assert code == 2
+    assert "--score-pictures 100: distances in digit features need 385" in error
+    assert not list(tmp_path.iterdir())
