@@ -244,7 +244,7 @@ PEEPHOLE = drawn(FEATURES)._replace(peephole=np.zeros((3, HIDDEN)))
         (lambda: flax.load({"ii": {"kernel": X}}), "no 'if' among the weights ii"),
         (
             lambda: haiku.load({"w": X[0], "b": X[0, 0, 0]}),
-            r"b has shape \(\), but must be",
+            r"b has shape \(\),",
         ),
         (lambda: haste.load({"kernel": X[0]}), "no 'recurrent_kernel' among"),
         (lambda: cudnn.load(X.ravel(), 5, 4), r"shape \(90,\), but 1 layers of 4"),

@@ -2,9 +2,9 @@
 
     python make.py keras > keras.json
 
-here, in an environment of its own that has that library (haiku also wants jax; keras runs
-with KERAS_BACKEND=jax). The file says which version it was. Numbers are float32 in
-full, so that reading them back gives the same bits.
+here, in an environment of its own that has that library (keras beside jax with
+KERAS_BACKEND=jax). The file says which version it was. Numbers are float32 in full, so
+that reading them back gives the same bits.
 """
 
 import importlib
