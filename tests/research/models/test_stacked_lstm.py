@@ -213,9 +213,9 @@ def test_symbols_are_one_hot_or_vectors():
     ("model", "said"),
     [
         (Model(dropout=1.0), r"--model.dropout is 1.0: a share lies in \[0, 1\)"),
-        (Model(zoneout_c=-0.1), "--model.zoneout-c is -0.1"),
-        (Model(layers=0), "--model.layers is 0"),
-        (Model(8, tied=True), "--model.tied asks for --model.embedding 8"),
+        (Model(zoneout_c=-0.1), r"--model\.zoneout-c is -0\.1"),
+        (Model(layers=0), r"--model\.layers is 0"),
+        (Model(8, tied=True), r"--model\.tied asks for --model\.embedding 8"),
         (
             Model(8, tied=True, embedding=8, symbols=11),
             "same symbols in and out, not 11 and 10",
