@@ -59,3 +59,5 @@ class Backend(NamedTuple):
     streams: Callable[[Case], bool] | None = None
     # Its own form of gradients.weight_gradients; None takes that one.
     weight_gradients: Callable[..., tuple] | None = None
+    # Why it is not taken unless it is named, for a case that it supports; None: it is.
+    hesitates: Callable[[Case], str | None] | None = None

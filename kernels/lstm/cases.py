@@ -86,6 +86,10 @@ CASES = (
     Shape("gpu_odd", 35, 20, 1, 650, lengths=True, reverse=True, tags=("gpu",)),
     Shape("gpu_all", 64, 12, 1, 256, 0, True, True, True, True, True, ("gpu",)),
     Shape("gpu_masks", 64, 64, 1, 1024, 0, False, True, True, True, tags=("gpu",)),
+    # What is the fused cell's, one kernel a step.
+    Shape("cell_512", 8, 64, 1, 512, tags=("gpu_cell",)),
+    Shape("cell_one_row", 8, 1, 1, 100, tags=("gpu_cell",)),
+    Shape("cell_all", 8, 20, 1, 650, 100, True, True, True, True, tags=("gpu_cell",)),
 )
 
 

@@ -11,9 +11,11 @@ import json
 import math
 import os
 import re
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +24,8 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
-from kernels.lstm import gpu_tiles, pallas_gpu
-from kernels.lstm.backend import Backend, Core
+from kernels.lstm import gpu_sweeps, gpu_tiles, pallas_gpu_cell
+from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape, tagged
 from kernels.lstm.spec import LstmState, Masks
 from kernels.lstm.tpu_compile import uncached
@@ -82,37 +84,97 @@ def forward(
     case: Shape,
     dtype: str,
     keep: str | None = "gates",
-    backend: Backend = pallas_gpu.BACKEND,
     **options: Any,
 ) -> Compiled:
     """The kernel of a forward sweep."""
     xp, core, _, _ = operands(case, dtype)
-    sweep = backend.forward
-    assert sweep is not None
 
     def run(xp, core):
-        return sweep(xp, core, case.reverse, keep, **options)
+        return gpu_sweeps.forward(xp, core, case.reverse, keep, **options)
 
     return compiled(run, xp, core)
 
 
-def backward(
-    case: Shape, dtype: str, backend: Backend = pallas_gpu.BACKEND, **options: Any
-) -> Compiled:
+def backward(case: Shape, dtype: str, **options: Any) -> Compiled:
     """The kernel of a backward sweep."""
     gates, core, cells, dy = operands(case, dtype)
-    sweep = backend.backward
-    assert sweep is not None
 
     def run(gates, cells, core, dy, dlast):
-        return sweep(gates, cells, core, case.reverse, dy, dlast, **options)
+        return gpu_sweeps.backward(
+            gates, cells, core, case.reverse, dy, dlast, **options
+        )
 
     return compiled(run, gates, cells, core, dy, core.state)
 
 
+class Cell(NamedTuple):
+    """A kernel of Triton's, compiled; registers and spills where `ptxas` is on PATH."""
+
+    shared: int  # bytes of one block
+    blocks: int
+    ptx: str
+    registers: int | None
+    spills: int | None
+
+
+def cell(case: Shape, dtype: str, direction: str) -> Cell:
+    """The fused cell's kernel, with the loop around it."""
+    gates, core, cells, dy = operands(case, dtype)
+
+    def forward(xp, core):
+        return pallas_gpu_cell.forward(xp, core, case.reverse, "gates")
+
+    def backward(gates, cells, core, dy, dlast):
+        back = pallas_gpu_cell.backward
+        return back(gates, cells, core, case.reverse, dy, dlast)
+
+    if direction == "forward":
+        run, arguments = forward, (gates, core)
+    else:
+        run, arguments = backward, (gates, cells, core, dy, core.state)
+    with tempfile.TemporaryDirectory() as folder, tracing(), uncached():
+        lowered = jax.jit(run).lower(*arguments)
+        lowered.compile(compiler_options={"xla_dump_to": folder})
+        return _read_cell(Path(folder))
+
+
+def _read_cell(folder: Path) -> Cell:
+    told = "".join(f.read_text() for f in folder.glob("*thunk_sequence*"))
+    (launch,) = set(
+        re.findall(r"lstm_cell_\w+ grid: \[(.*?)\].*?shared_memory: (\d+)", told)
+    )
+    (ptx,) = (f for f in folder.glob("*.ptx") if "lstm_cell" in f.read_text())
+    blocks = math.prod(int(n) for n in launch[0].split(","))
+    return Cell(int(launch[1]), blocks, ptx.read_text(), *_assembled(ptx))
+
+
+def _assembled(ptx: Path) -> tuple[int | None, int | None]:
+    """Registers and bytes spilled of the cell's kernel in a file."""
+    if shutil.which("ptxas") is None:
+        return None, None
+    command = ["ptxas", "-v", "-arch=sm_90a", str(ptx), "-o", os.devnull]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    cell = told[told.index("'lstm_cell") :]
+    spills = re.findall(r"(\d+) bytes spill", cell)[:2]
+    return int(re.findall(r"Used (\d+) reg", cell)[0]), sum(map(int, spills))
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Inside, calls are traced for an H100; jax 0.11 wants to be told once more."""
+    with ExitStack() as stack:
+        stack.enter_context(gpu_tiles.compiling_for(gpu_tiles.H100))
+        if jax.__version_info__ >= (0, 11):
+            card = gpu_tiles.H100
+            device = jax.sharding.AbstractDevice(card.name, card.processors, "cuda")
+            mesh = jax.sharding.AbstractMesh((), (), abstract_device=device)
+            stack.enter_context(jax.sharding.use_abstract_mesh(mesh))
+        yield
+
+
 def compiled(run: Callable, *arguments: Any) -> Compiled:
     """A function of arrays with one kernel of Mosaic's in it, of shapes on devices."""
-    with dumped() as folder, gpu_tiles.compiling_for(gpu_tiles.H100), uncached():
+    with dumped() as folder, tracing(), uncached():
         lowered = jax.jit(run).lower(*arguments)
         (kernel,) = set(re.findall(r'kernel_hash = "([^"]*)"', lowered.as_text()))
         text = str(lowered.compile().as_text())

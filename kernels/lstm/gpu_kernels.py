@@ -22,27 +22,17 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-MATRIX_ROWS = 64  # of one product of the tensor cores
+from kernels.lstm.gpu_arithmetic import (
+    BY_EXP,
+    BY_TANH,
+    Squash,
+    activate,
+    through_gates,
+)
+from kernels.lstm.gpu_tiles import MATRIX_ROWS, Walk
+
 VALID, BEGINS, NEXT_BEGINS = 1, 2, 4  # bits of `flags`, for each row and step
 Refs = dict[str, Any]
-
-
-class Walk(NamedTuple):
-    """How a tile of the batch is worked on; all static."""
-
-    time: int
-    down: bool  # from the last step to the first
-    rows: int  # of the batch, in one tile: a multiple of 8
-    cells: int  # of one block
-    blocks: int  # for one tile of the batch
-    depth: int  # pieces of h (or dz) in flight
-    piece: int  # columns of one
-    barrier: str  # grid, cluster, alone
-    approximate: bool  # tanh by one instruction, 5e-4 off at most
-
-    def at(self, step: Any) -> Any:
-        """The time of the step-th step taken."""
-        return self.time - 1 - step if self.down else step
 
 
 class Place(NamedTuple):
@@ -67,7 +57,7 @@ class Place(NamedTuple):
 
 def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
     """All steps; equations: spec.py."""
-    place = Place.here(walk)
+    place, squash = Place.here(walk), squash_of(walk)
     dtype, real = own["y"].dtype, pl.ds(0, walk.rows)
     keep_weights(walk, ins["wh"].at[place.block], own)
     h = fetch(ins["h"].at[place.rows, place.cells], own["y"], real, own)
@@ -115,8 +105,8 @@ def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
             for n in range(4)
         ]
         c_in = unless(flags, BEGINS, c)
-        gates, c_new = activate(walk, z, c_in, peephole)
-        h_new = gates[3] * tanh(walk, c_new)
+        gates, c_new = activate(squash, z, c_in, peephole)
+        h_new = gates[3] * squash.tanh(c_new)
         # As everybody will see it: rounded.
         h_new = h_new.astype(dtype).astype(jnp.float32)
         y = unless(flags, VALID, h_new, absent=True)
@@ -165,7 +155,7 @@ def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
 
 def backward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
     """All steps of the cotangents."""
-    place = Place.here(walk)
+    place, squash = Place.here(walk), squash_of(walk)
     dtype, real = own["dz"].dtype, pl.ds(0, walk.rows)
     keep_weights(walk, ins["wh"].at[place.block], own)
     dh = fetch(ins["h"].at[place.rows, place.cells], own["state"], real, own)
@@ -198,7 +188,9 @@ def backward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
         flags = own["flags"][slot] if "flags" in ins else None
         gates = [own["gates"][slot, n].astype(jnp.float32) for n in range(4)]
         d_out = dh + own["dy"][slot].astype(jnp.float32)
-        dz, dc_in = through_gates(walk, gates, own["cells"][slot], d_out, dc, peephole)
+        dz, dc_in = through_gates(
+            squash, gates, own["cells"][slot], d_out, dc, peephole
+        )
         for n, part in enumerate(dz):
             own["dz"][n] = unless(flags, VALID, part, absent=True).astype(dtype)
         plgpu.commit_smem()
@@ -376,57 +368,8 @@ def order_copies() -> None:
     fence()
 
 
-def activate(
-    walk: Walk,
-    z: list[jax.Array],
-    c: jax.Array,
-    peephole: list[jax.Array] | None,
-) -> tuple[list[jax.Array], jax.Array]:
-    """cell.activate for gates that lie apart, with this chip's tanh."""
-    z_i, z_f, z_g, z_o = z
-    if peephole is not None:
-        z_i, z_f = z_i + peephole[0] * c, z_f + peephole[1] * c
-    i, f, g = sigmoid(walk, z_i), sigmoid(walk, z_f), tanh(walk, z_g)
-    c = f * c + i * g
-    if peephole is not None:
-        z_o = z_o + peephole[2] * c
-    return [i, f, g, sigmoid(walk, z_o)], c
-
-
-def through_gates(
-    walk: Walk,
-    gates: list[jax.Array],
-    c: jax.Array,
-    d_out: jax.Array,
-    dc: jax.Array,
-    peephole: list[jax.Array] | None,
-) -> tuple[list[jax.Array], jax.Array]:
-    """cell.backward for gates that lie apart."""
-    i, f, g, o = gates
-    squashed = tanh(walk, f * c + i * g)
-    dz_o = d_out * squashed * o * (1.0 - o)
-    dc = dc + d_out * o * (1.0 - squashed * squashed)
-    if peephole is not None:
-        dc = dc + dz_o * peephole[2]
-    dz_i, dz_f = dc * g * i * (1.0 - i), dc * c * f * (1.0 - f)
-    dz_g = dc * i * (1.0 - g * g)
-    dc = dc * f
-    if peephole is not None:
-        dc = dc + dz_i * peephole[0] + dz_f * peephole[1]
-    return [dz_i, dz_f, dz_g, dz_o], dc
-
-
-def tanh(walk: Walk, z: jax.Array) -> jax.Array:
-    """Exact to 2e-7 through exp, which cannot overflow into NaN: 1 − 2/(1 + ∞)."""
-    if walk.approximate:
-        return jnp.tanh(z)
-    return 1.0 - 2.0 / (1.0 + jnp.exp(2.0 * z))
-
-
-def sigmoid(walk: Walk, z: jax.Array) -> jax.Array:
-    if walk.approximate:
-        return 0.5 * jnp.tanh(0.5 * z) + 0.5
-    return 1.0 / (1.0 + jnp.exp(-z))
+def squash_of(walk: Walk) -> Squash:
+    return BY_TANH if walk.approximate else BY_EXP
 
 
 def where(flags: jax.Array, bit: int, then: jax.Array, otherwise: jax.Array):

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 
 from kernels import target
-from kernels.lstm.gpu_kernels import MATRIX_ROWS, Walk
 from kernels.lstm.spec import Case
 
+MATRIX_ROWS = 64  # of one product of the tensor cores
 DTYPES = ("bfloat16", "float16")
 COLUMNS = 64  # every gate is padded to whole tiles of shared memory
 CLUSTER = 8  # blocks; more is not portable
@@ -39,6 +39,24 @@ class Card(NamedTuple):
 
 # Published by NVIDIA (Hopper tuning guide, H100 data sheet): 227 KiB a block.
 H100 = Card("NVIDIA H100 80GB HBM3", 132, (9, 0), 227 * 1024)
+
+
+class Walk(NamedTuple):
+    """How a tile of the batch is worked on; all static."""
+
+    time: int
+    down: bool  # from the last step to the first
+    rows: int  # of the batch, in one tile: a multiple of 8
+    cells: int  # of one block
+    blocks: int  # for one tile of the batch
+    depth: int  # pieces of h (or dz) in flight
+    piece: int  # columns of one
+    barrier: str  # grid, cluster, alone
+    approximate: bool  # tanh by one instruction, 5e-4 off at most
+
+    def at(self, step: Any) -> Any:
+        """The time of the step-th step taken."""
+        return self.time - 1 - step if self.down else step
 
 
 class Sweep(NamedTuple):
@@ -79,10 +97,21 @@ def compiling_for(card: Card) -> Iterator[None]:
 
 
 def present(platform: str) -> Card | None:
-    """The card that a call is traced for; None if it is none."""
+    """The card that a call is traced for; None if it is none, or none is known of."""
     if platform != "gpu":
         return None
-    return _compiling.get() or _card(jax.devices()[0])
+    here = jax.devices()[0]
+    return _compiling.get() or (_card(here) if here.platform == "gpu" else None)
+
+
+def absent(platform: str, interpreted: str) -> str:
+    """Why nothing runs where there is no card."""
+    if platform == "gpu":
+        return "no card is known to compile for: see gpu_tiles.compiling_for"
+    return (
+        f"it is for NVIDIA GPUs, and this is a {platform} "
+        f"(backend='kernels.lstm.{interpreted}' runs its kernels anywhere)"
+    )
 
 
 def _card(device: Any) -> Card:

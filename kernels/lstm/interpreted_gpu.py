@@ -1,4 +1,4 @@
-"""The GPU kernels of pallas_gpu.py in Mosaic GPU's interpreter: anywhere, and slowly.
+"""The GPU kernels of gpu_sweeps.py in Mosaic GPU's interpreter: anywhere, and slowly.
 
 `lstm(..., backend="kernels.lstm.interpreted_gpu")`, for tests. It simulates shared
 memory, the copies into it and their barriers, and finds races between them. It knows no
@@ -9,7 +9,7 @@ import functools
 
 from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams
 
-from kernels.lstm import pallas_gpu
+from kernels.lstm import gpu_sweeps, pallas_gpu
 from kernels.lstm.backend import Backend
 from kernels.lstm.spec import Case
 
@@ -23,7 +23,7 @@ def supports(case: Case) -> str | None:
 
 BACKEND = Backend(
     supports,
-    functools.partial(pallas_gpu.forward, interpret=PARAMETERS),
-    functools.partial(pallas_gpu.backward, interpret=PARAMETERS),
+    functools.partial(gpu_sweeps.forward, interpret=PARAMETERS),
+    functools.partial(gpu_sweeps.backward, interpret=PARAMETERS),
     pallas_gpu.BACKEND.residuals,
 )

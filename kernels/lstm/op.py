@@ -23,6 +23,7 @@ from kernels.lstm import (
     gradients,
     native,
     pallas_cell,
+    pallas_gpu,
     pallas_tpu,
     reference,
     steps,
@@ -45,6 +46,7 @@ from kernels.lstm.spec import (
 # In the order of preference: without a name the first that supports the case is taken.
 BACKENDS: dict[str, Backend] = {
     "pallas_tpu": pallas_tpu.BACKEND,
+    "pallas_gpu": pallas_gpu.BACKEND,
     "native": native.BACKEND,
     "xla": Backend(xla.supports, xla.forward, xla.backward, "store", xla.streams),
     "reference": Backend(reference.supports, None, None, "store"),
@@ -172,13 +174,14 @@ def explain(
     Arrays may be jax.ShapeDtypeStruct.
 
     Returns:
-      For each backend, in order of preference: "taken", "able", or why it cannot.
+      For each backend, in order of preference: "taken", "able", or why it cannot, or
+      is not taken by itself.
     """
     check_inputs(x, weights, None, lengths, resets, h_mask, time_major)
     case = _case(x, weights, lengths, resets, h_mask, reverse, time_major)
     taken = _chosen(case, None)
     return {
-        name: "taken" if name == taken else backend.supports(case) or "able"
+        name: "taken" if name == taken else _passed_over(backend, case) or "able"
         for name, backend in BACKENDS.items()
     }
 
@@ -217,9 +220,17 @@ def able(case: Case) -> list[str]:
     return [n for n, backend in BACKENDS.items() if backend.supports(case) is None]
 
 
+def _passed_over(backend: Backend, case: Case) -> str | None:
+    """Why a backend is not taken without its name; None if it may be."""
+    reason = backend.supports(case)
+    if reason is None and backend.hesitates is not None:
+        return backend.hesitates(case)
+    return reason
+
+
 def _chosen(case: Case, name: str | None) -> str:
     if name is None:
-        return able(case)[0]
+        return next(n for n, b in BACKENDS.items() if _passed_over(b, case) is None)
     reason = _find(name).supports(case)
     if reason is not None:
         raise UnsupportedCase(

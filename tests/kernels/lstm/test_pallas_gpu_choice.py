@@ -6,7 +6,7 @@ import re
 import jax.numpy as jnp
 import pytest
 
-from kernels.lstm import gpu_tiles, pallas_gpu
+from kernels.lstm import gpu_sweeps, gpu_tiles, pallas_gpu
 from kernels.lstm.cases import Shape
 from kernels.lstm.gpu_tiles import H100
 from kernels.lstm.spec import Masks
@@ -42,7 +42,7 @@ CARDS = {
 )
 def test_what_is_taken_and_why_the_rest_is_not(card, change, said):
     with gpu_tiles.compiling_for(CARDS[card]):
-        reason = pallas_gpu.supports(CASE._replace(**change))
+        reason = pallas_gpu.persistent(CASE._replace(**change))
     assert (reason is None) if said is None else re.search(said, reason)
 
 
@@ -76,7 +76,7 @@ def test_no_launch_waits_for_a_block_that_has_no_place(card):
 def test_flags_tell_of_the_step_itself_and_of_the_next_one_taken():
     masks = Masks(jnp.array([3, 1]), jnp.array([[1, 0], [0, 0], [1, 1]], bool))
     first, last = ([[3, 1], [1 + 4, 4], [1 + 2, 2]], [[3, 1], [1 + 4, 0], [3, 2]])
-    forward = pallas_gpu._flags(masks, 3, 2, down=False)
-    back = pallas_gpu._flags(masks, 3, 2, down=True)
+    forward = gpu_sweeps._flags(masks, 3, 2, down=False)
+    back = gpu_sweeps._flags(masks, 3, 2, down=True)
     assert forward.tolist() == first
     assert back.tolist() == last

@@ -68,3 +68,19 @@ def test_what_the_search_may_try_compiles_too(cells):
     kernel = gpu_compile.forward(case, "bfloat16", cut=cuts[0])
     assert kernel.blocks == case.hidden // cells
     assert kernel.spills == 0
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    zip(tagged("gpu_cell"), ("bfloat16", "float32", "float16"), strict=True),
+    ids=str,
+)
+def test_the_fused_cell_compiles_and_fits_older_cards(case, dtype, direction):
+    kernel = gpu_compile.cell(case, dtype, direction)
+    # Ada (compute capability 8.9) has the least shared memory of all supported.
+    assert kernel.shared <= 99 * 1024
+    assert ("wgmma" in kernel.ptx or "mma.sync" in kernel.ptx) == (dtype != "float32")
+    assert kernel.spills in (0, None)
+    if kernel.registers is not None:
+        assert kernel.registers < 255

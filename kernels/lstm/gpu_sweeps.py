@@ -1,0 +1,293 @@
+"""Whole sequences in one kernel on Hopper: wh stays in shared memory for all steps.
+
+Mosaic GPU, by way of Pallas; gpu_kernels.py is what a block does, gpu_tiles.py how many
+there are. A lax.scan launches kernels at every step, and reads all of wh from L2.
+
+Every gate is padded to whole tiles of 64 cells: padded cells have c = h = 0. Rows are
+padded to a multiple of 8. Under vmap the launches follow each other: those of Pallas's
+own rule would share one barrier, and wait for blocks that have no place.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import sequential_vmap
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from kernels import target
+from kernels.lstm import (
+    gpu_kernels,
+    gpu_measured,
+    gpu_tiles,
+    pallas_gpu_cell,
+    steps,
+)
+from kernels.lstm.backend import Core, Swept, SweptBack
+from kernels.lstm.gpu_kernels import BEGINS, MATRIX_ROWS, NEXT_BEGINS, VALID
+from kernels.lstm.gpu_tiles import Cut, Sweep, padded
+from kernels.lstm.spec import LstmState, Masks
+from kernels.lstm.tpu_tiles import to, to_gates
+
+
+def forward(
+    xp: jax.Array,
+    core: Core,
+    reverse: bool,
+    keep: str | None,
+    interpret: Any = None,
+    cut: Cut | None = None,
+) -> Swept:
+    """As xla.forward.
+
+    Args:
+      interpret: as for plgpu.kernel; then one block does all.
+      cut: instead of the one that gpu_tiles would choose.
+    """
+    time, batch, _ = xp.shape
+    cells = core.wh.shape[1] // 4
+    if not (time and batch):
+        return _nothing(xp, core, keep)
+    hidden, dtype = padded(cells), xp.dtype
+    cut = cut or _cut(core, False, time, hidden, reverse, interpret)
+    if cut is None:
+        return pallas_gpu_cell.forward(xp, core, reverse, keep)
+    rows = cut.tiles * cut.walk.rows
+    seen = core.state.h if core.h_mask is None else core.state.h * core.h_mask
+    if core.masks.resets is not None:
+        seen = steps.where(~core.masks.resets[-1 if reverse else 0], seen, 0)
+    ins = _shared(core, cut, time, reverse, hidden) | {
+        "xp": to(to_gates(xp, hidden), 1, rows),
+        "first": to(to(seen, 1, hidden), 0, rows),
+        "wh": _slices(to_gates(to(core.wh, 0, hidden), hidden), cut, hidden),
+        "h": to(to(core.state.h, 1, hidden), 0, rows),
+        "c": to(to(core.state.c, 1, hidden), 0, rows),
+    }
+    outs = {
+        "y": ((time, rows, hidden), dtype),
+        "h": ((rows, hidden), dtype),
+        "c": ((rows, hidden), jnp.float32),
+        "seen": ((2, rows, hidden), dtype),
+    }
+    if keep is not None:
+        outs["cells"] = ((time, rows, hidden), jnp.float32)
+    if keep == "gates":
+        outs["gates"] = ((time, rows, 4 * hidden), dtype)
+    tile = (MATRIX_ROWS, cut.walk.cells)
+    own = {
+        "xp": plgpu.SMEM((2, 4, *tile), dtype),
+        "y": plgpu.SMEM(tile, dtype),
+        "seen": plgpu.SMEM(tile, dtype),
+        "cells": plgpu.SMEM(tile, jnp.float32),
+        "inputs_there": _arrivals(4, ins),
+    }
+    if keep == "gates":
+        own["gates"] = plgpu.SMEM((4, *tile), dtype)
+    got = _run(gpu_kernels.forward, cut, ins, outs, own, interpret)
+    return Swept(
+        got["y"][:, :batch, :cells],
+        LstmState(got["h"][:batch, :cells], got["c"][:batch, :cells]),
+        _from_gates(got["gates"][:, :batch], cells) if keep == "gates" else None,
+        got["cells"][:, :batch, :cells] if keep is not None else None,
+    )
+
+
+def backward(
+    gates: jax.Array,
+    cells: jax.Array,
+    core: Core,
+    reverse: bool,
+    dy: jax.Array,
+    dlast: LstmState,
+    interpret: Any = None,
+    cut: Cut | None = None,
+) -> SweptBack:
+    """As xla.backward; wide gates are rounded to x's dtype, as `store` keeps them."""
+    time, batch, _ = dy.shape
+    size, dtype = cells.shape[2], core.wh.dtype
+    if not (time and batch):
+        initial = LstmState(*(a.astype(jnp.float32) for a in dlast))
+        dh = None if core.projection is None else dy.astype(dtype)
+        return SweptBack(gates.astype(dtype), dh, initial)
+    hidden = padded(size)
+    cut = cut or _cut(core, True, time, hidden, not reverse, interpret)
+    if cut is None:
+        return pallas_gpu_cell.backward(gates, cells, core, reverse, dy, dlast)
+    rows = cut.tiles * cut.walk.rows
+
+    def whole(array: jax.Array, axis: int) -> jax.Array:
+        return to(to(array, axis + 1, hidden), axis, rows)
+
+    back = to_gates(to(core.wh, 0, hidden), hidden).T
+    ins = _shared(core, cut, time, not reverse, hidden) | {
+        "gates": to(to_gates(gates.astype(dtype), hidden), 1, rows),
+        "cells": whole(cells, 1),
+        "dy": whole(dy.astype(dtype), 1),
+        "wh": _slices(back, cut, 4 * hidden),
+        "h": whole(dlast.h.astype(jnp.float32), 0),
+        "c": whole(dlast.c.astype(jnp.float32), 0),
+    }
+    outs = {
+        "dz": ((time, rows, 4 * hidden), dtype),
+        "h": ((rows, hidden), jnp.float32),
+        "c": ((rows, hidden), jnp.float32),
+    }
+    tile = (MATRIX_ROWS, cut.walk.cells)
+    own = {
+        "gates": plgpu.SMEM((2, 4, *tile), dtype),
+        "cells": plgpu.SMEM((2, *tile), jnp.float32),
+        "dy": plgpu.SMEM((2, *tile), dtype),
+        "dz": plgpu.SMEM((4, *tile), dtype),
+        "state": plgpu.SMEM(tile, jnp.float32),
+        "inputs_there": _arrivals(6, ins),
+    }
+    got = _run(gpu_kernels.backward, cut, ins, outs, own, interpret)
+    return SweptBack(
+        _from_gates(got["dz"][:, :batch], size),
+        None,
+        LstmState(got["h"][:batch, :size], got["c"][:batch, :size]),
+    )
+
+
+def _cut(
+    core: Core, backward: bool, time: int, hidden: int, down: bool, interpret: Any
+) -> Cut | None:
+    """None where it is the fused cell's turn: what `persistent` gives a reason for."""
+    dtype = str(core.wh.dtype)
+    if dtype not in gpu_tiles.DTYPES or core.projection is not None:
+        return None
+    card = gpu_tiles.present(target.platform()) or gpu_tiles.H100
+    flags = core.masks != Masks(None, None)
+    has = (dtype, flags, core.peephole is not None)
+    sweep = Sweep(backward, time, core.state.c.shape[0], hidden, *has, down)
+    if interpret is not None:
+        # It knows no barrier between blocks, and no limit to one.
+        return gpu_tiles.chosen(sweep, card._replace(shared=2**40), (hidden,))
+    if card.capability[0] != 9:
+        return None
+    return gpu_tiles.chosen(sweep, card, gpu_measured.cells_first(sweep, card))
+
+
+def _slices(wh: jax.Array, cut: Cut, rows: int) -> jax.Array:
+    """[blocks, pieces, columns, piece]: each block's columns, gates side by side.
+
+    A block alone has [blocks, pieces, piece, columns].
+    """
+    walk = cut.walk
+    apart = wh.reshape(rows // walk.piece, walk.piece, -1, walk.blocks, walk.cells)
+    if walk.barrier == "alone":
+        apart = apart.transpose(3, 0, 1, 2, 4)
+        return apart.reshape(walk.blocks, rows // walk.piece, walk.piece, -1)
+    apart = apart.transpose(3, 0, 2, 4, 1)
+    return apart.reshape(walk.blocks, rows // walk.piece, -1, walk.piece)
+
+
+def _shared(
+    core: Core, cut: Cut, time: int, down: bool, hidden: int
+) -> dict[str, jax.Array]:
+    """The inputs that both directions have alike, where the call has them."""
+    ins, rows = {}, cut.tiles * cut.walk.rows
+    if core.peephole is not None:
+        # Spread over the rows of a tile: a block cannot spread a vector by itself.
+        peephole = to(core.peephole, 1, hidden).astype(jnp.float32)
+        shape = (3, MATRIX_ROWS, hidden)
+        ins["peephole"] = jnp.broadcast_to(peephole[:, None], shape)
+    if core.h_mask is not None:
+        ins["h_mask"] = to(to(core.h_mask, 1, hidden), 0, rows)
+    if core.masks != Masks(None, None):
+        flags = to(_flags(core.masks, time, core.state.c.shape[0], down), 1, rows)
+        shape = (*flags.shape, cut.walk.cells)
+        ins["flags"] = jnp.broadcast_to(flags[..., None], shape)
+    return ins
+
+
+def _flags(masks: Masks, time: int, batch: int, down: bool) -> jax.Array:
+    """[time, batch]: the bits that gpu_kernels names; `down`: of the walk."""
+    lengths, resets = masks
+    valid = steps.valid_steps(lengths, time)
+    flags = jnp.full((time, batch), VALID) if valid is None else VALID * valid
+    if resets is not None:
+        none = jnp.zeros((1, batch), bool)
+        ends = (none, resets[:-1]) if down else (resets[1:], none)
+        flags += BEGINS * resets + NEXT_BEGINS * jnp.concatenate(ends)
+    return flags.astype(jnp.int32)
+
+
+def _run(
+    body: Any,
+    cut: Cut,
+    ins: dict[str, jax.Array],
+    outs: dict[str, tuple],
+    own: dict[str, Any],
+    interpret: Any,
+) -> dict[str, jax.Array]:
+    """One launch."""
+    walk, dtype = cut.walk, ins["wh"].dtype
+    slices = ins["wh"].shape[1:]
+    own = own | {
+        "wh": plgpu.SMEM(slices, dtype, transforms=_tiled(slices[-1], dtype)),
+        "pieces": plgpu.SMEM(
+            (walk.depth, MATRIX_ROWS, walk.piece),
+            dtype,
+            transforms=_tiled(walk.piece, dtype),
+        ),
+        "piece_there": plgpu.Barrier(num_barriers=walk.depth),
+        "there": plgpu.Barrier(),
+    }
+    grid: dict[str, Any] = {"grid": (cut.tiles,), "grid_names": ("tile",)}
+    if walk.barrier == "cluster":
+        grid |= {"cluster": (walk.blocks,), "cluster_names": ("block",)}
+        own["told"] = plgpu.ClusterBarrier(collective_axes=("block",))
+    else:
+        grid = {"grid": (walk.blocks, cut.tiles), "grid_names": ("block", "tile")}
+    if "flags" in ins:
+        own["flags"] = plgpu.SMEM((2, MATRIX_ROWS, walk.cells), jnp.int32)
+    names, out_names = tuple(ins), tuple(outs)
+
+    def lstm_gpu(*refs, **own):
+        given = dict(zip(names, refs[: len(names)], strict=True))
+        wanted = dict(zip(out_names, refs[len(names) :], strict=True))
+        body(walk, given, wanted, gpu_kernels.meet(walk, cut.tiles, own))
+
+    lstm_gpu.__name__ = f"lstm_gpu_{body.__name__}"
+    call = plgpu.kernel(
+        lstm_gpu,
+        out_type=[jax.ShapeDtypeStruct(shape, of) for shape, of in outs.values()],
+        scratch_types=own,
+        compiler_params=plgpu.CompilerParams(
+            approx_math=True,
+            lowering_semantics=plgpu.LoweringSemantics.Warpgroup,
+        ),
+        interpret=interpret,
+        **grid,
+    )
+    got = sequential_vmap(call)(*ins.values())
+    return dict(zip(out_names, got, strict=True))
+
+
+def _arrivals(copies: int, ins: dict[str, jax.Array]) -> Any:
+    """Two barriers, for the inputs of one step and of the next."""
+    return plgpu.Barrier(num_arrivals=copies + ("flags" in ins), num_barriers=2)
+
+
+def _tiled(columns: int, dtype: Any) -> tuple[Any, ...]:
+    """Tiles of 8 rows, swizzled, as the tensor cores read them: 32 to 128 bytes."""
+    width = min(columns, 64)
+    swizzle = width * jnp.dtype(dtype).itemsize
+    return plgpu.TilingTransform((8, width)), plgpu.SwizzleTransform(swizzle)
+
+
+def _from_gates(array: jax.Array, cells: int) -> jax.Array:
+    hidden = array.shape[-1] // 4
+    if cells == hidden:
+        return array
+    apart = array.reshape(*array.shape[:-1], 4, hidden)[..., :cells]
+    return apart.reshape(*array.shape[:-1], 4 * cells)
+
+
+def _nothing(xp: jax.Array, core: Core, keep: str | None) -> Swept:
+    time, batch, columns = xp.shape
+    y = jnp.zeros((time, batch, core.wh.shape[0]), xp.dtype)
+    cells = jnp.zeros((time, batch, columns // 4), jnp.float32)
+    gates = xp if keep == "gates" else None
+    return Swept(y, core.state, gates, cells if keep is not None else None)
