@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from types import ModuleType
 
 BENCHES = {
     "lstm": "kernels.lstm.bench",
@@ -12,25 +13,41 @@ BENCHES = {
 
 
 def main(arguments: list[str]) -> int:
-    """`bench NAME [--json]`."""
+    """`bench NAME [--json]`, and what options that bench adds.
+
+    A bench is a module with `rows(**options)`, which yields rows as they are measured.
+    It may have `add_options(parser)`, and `told(row)` for rows unlike the others: the
+    line for a person, or None.
+    """
     parser = argparse.ArgumentParser(prog="launch/run bench")
     parser.add_argument("name", help=f"{', '.join(BENCHES)}, or package.module")
     parser.add_argument("--json", action="store_true", help="one JSON row a line")
-    options = parser.parse_args(arguments)
+    named = next((given for given in arguments if given[:1] != "-"), None)
+    module = None if named is None else _bench(named)
+    getattr(module, "add_options", lambda parser: None)(parser)
+    options = vars(parser.parse_args(arguments))
+    del options["name"]
+    as_json: bool = options.pop("json")
 
-    from research import parts
     from research.errors import UserError
 
-    name: str = options.name
-    if name not in BENCHES and "." not in name:
-        raise UserError(f"no bench {name!r}{parts.suggestion(name, list(BENCHES))}")
-    module = parts.find("research.bench", BENCHES.get(name, name))
+    assert module is not None  # or the parser has refused
+    own = getattr(module, "told", lambda row: None)
     try:
-        for row in module.rows():
-            print(json.dumps(row) if options.json else told(row), flush=True)
+        for row in module.rows(**options):
+            print(json.dumps(row) if as_json else own(row) or told(row), flush=True)
     except ModuleNotFoundError as error:  # a yardstick, see kernels/measure.py
         raise UserError(str(error)) from None
     return 0
+
+
+def _bench(name: str) -> ModuleType:
+    from research import parts
+    from research.errors import UserError
+
+    if name not in BENCHES and "." not in name:
+        raise UserError(f"no bench {name!r}{parts.suggestion(name, list(BENCHES))}")
+    return parts.find("research.bench", BENCHES.get(name, name))
 
 
 def told(row: dict) -> str:

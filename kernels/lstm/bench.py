@@ -1,9 +1,11 @@
 """Times every backend beside torch, flax and a plain lax.scan, on the named shapes.
 
 Each contestant does the same: y and the last state, and for "forward+backward" the
-gradient of <y, dy> for x, all weights and the initial state.
+gradient of <y, dy> for x, all weights and the initial state. For TPUs, which need not
+be there, the rows are the compiler's own counts: see static_cycles.py.
 """
 
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kernels import measure
+from kernels.lstm import static_cycles
 from kernels.lstm.cases import Shape, tagged
 from kernels.lstm.op import able, lstm
 from kernels.lstm.spec import LstmState, LstmWeights
@@ -20,17 +23,41 @@ WHAT = ("forward", "forward+backward")
 YARDSTICKS = ("torch", "flax")
 
 
-def rows(names: Sequence[str] = (), runs: int = 9) -> Iterator[dict[str, Any]]:
+def add_options(parser: ArgumentParser) -> None:
+    """What `launch/run bench lstm` takes."""
+    parser.add_argument(
+        "--static",
+        nargs="+",
+        default=(),
+        choices=static_cycles.SIDES,
+        metavar="TPU",
+        help=f"instead of timing, cycles that the compiler of these TPUs foresees "
+        f"({', '.join(static_cycles.SIDES)})",
+    )
+
+
+def told(row: dict[str, Any]) -> str | None:
+    """A static row for a person."""
+    return static_cycles.told(row) if "generation" in row else None
+
+
+def rows(
+    names: Sequence[str] = (), runs: int = 9, static: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Rows for each case, what and backend, as soon as they are measured.
 
     Args:
       names: of the cases; all those tagged "bench" if empty.
       runs: rounds of the interleaved timing.
+      static: generations of TPU, to count for instead; see static_cycles.rows.
 
     Raises:
       ValueError: a name that no bench case has.
       ModuleNotFoundError: torch or flax is not installed.
     """
+    if static:
+        yield from static_cycles.rows(static)
+        return
     known = {case.name: case for case in tagged("bench")}
     for name in names or known:
         if name not in known:

@@ -121,7 +121,7 @@ def forward(
     if not (time and batch):
         return _nothing(xp, core, keep)
     wide_h, wide_c, precise = padded(projected), padded(cells), wide(xp.dtype)
-    grid = _grid(core, (time, batch), keep, False, reverse, interpret)
+    grid = grid_of(core, (time, batch), keep, False, reverse, interpret)
     if grid is None:
         return pallas_cell.forward(xp, core, reverse, keep, interpret)
     wh = to(to_gates(core.wh, wide_c), 0, wide_h)
@@ -167,7 +167,7 @@ def backward(
     if not (time and batch):
         return _nothing_back(gates, core, dy, dlast)
     wide_h, wide_c = padded(projected), padded(hidden)
-    grid = _grid(core, (time, batch), None, True, not reverse, interpret)
+    grid = grid_of(core, (time, batch), None, True, not reverse, interpret)
     if grid is None:
         return pallas_cell.backward(gates, cells, core, reverse, dy, dlast, interpret)
     back = to(to_gates(core.wh, wide_c), 0, wide_h).T
@@ -199,7 +199,7 @@ def backward(
 BACKEND = Backend(supports, forward, backward, "store")
 
 
-def _grid(
+def grid_of(
     core: Core,
     size: tuple[int, int],
     keep: str | None,
@@ -207,7 +207,13 @@ def _grid(
     down: bool,
     interpret: Any,
 ) -> Grid | None:
-    """None where wh cannot stay in VMEM."""
+    """How a sweep is cut; None where wh cannot stay in VMEM.
+
+    Args:
+      size: time, batch.
+      down: whether steps are taken from the last to the first.
+      interpret: whether in an interpreter, for which two steps do as well as eight.
+    """
     time, batch = size
     sweep = Sweep(
         backward=backward,

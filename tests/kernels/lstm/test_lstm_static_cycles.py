@@ -1,0 +1,73 @@
+"""The compiler's own cycle counts: how they are read, and what the kernels may cost."""
+
+import importlib.util
+import json
+
+import pytest
+
+from kernels.lstm import bench, static_cycles, static_programs
+from kernels.lstm.static_cycles import Cycles, Program
+from launch import bench as verb
+
+BODY = """
+%body.1 (carry: s32[]) -> s32[] {
+  %inside = f32[] fusion(f32[] %a)
+}
+
+ENTRY %main (x: f32[]) -> f32[] {
+  %loop = s32[] while(s32[] %start), condition=%until, body=%body.1
+  ROOT %outside = f32[] copy(f32[] %x)
+}
+"""
+
+
+def test_the_floor_is_the_peak_of_the_matrix_units():
+    """197 and 918 TFLOP/s at 1.5 and 1.75 GHz."""
+    for generation, flops, clock in (("v5e", 197e12, 1.5e9), ("v6e", 918e12, 1.75e9)):
+        want = 8 * 64 * 512**2 / flops * clock
+        got = static_cycles.floor(generation, 64, 512)
+        assert got == pytest.approx(want, rel=0.01)
+
+
+def test_what_is_inside_a_loop_counts_once_a_step(tmp_path):
+    for name, estimate in (("inside", 10), ("outside", 7), ("loop", 0)):
+        file = tmp_path / f"{name}_static_llo_profile.textproto"
+        file.write_text(f'hlo_op_name: "{name}"\nestimated_cycles: {estimate}\n')
+    assert static_programs._total(tmp_path, BODY, 16) == 16 * 10 + 7
+
+
+def test_an_empty_profile_is_not_zero_cycles(tmp_path):
+    with pytest.raises(RuntimeError, match="wrote no profile"):
+        static_programs._total(tmp_path, BODY, 16)
+
+
+@pytest.mark.parametrize("name", static_programs.PROGRAMS)
+def test_each_program_is_known_by_its_name(name):
+    assert name in (*static_cycles.KERNELS, *static_cycles.SCANS, "weight_gradient")
+
+
+def test_rows_for_a_person_and_for_a_program(monkeypatch, capsys):
+    taken = dict(forward=100, forward_kept=110, backward=120, weight_gradient=70)
+    taken |= dict(scan=800, scan_gradient=2400)
+
+    def measured(program: Program) -> Cycles:
+        return Cycles(taken[program.name], "profile")
+
+    monkeypatch.setattr(static_cycles, "measured", measured)
+    monkeypatch.setattr(static_cycles, "compiler", lambda: "0.0")
+    assert verb.main(["lstm", "--static", "v5e", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 3 * len(static_cycles.CASES)
+    assert (rows[0]["cycles"], rows[0]["fewer"]) == (100, 8)
+    assert (rows[2]["cycles"], rows[2]["fewer"]) == (300, 8)
+    assert rows[2]["over_floor"] == 300 / (3 * 1024)
+    said = bench.told(rows[0])
+    assert said is not None
+    assert "8.00× fewer than lax.scan" in said
+
+
+def test_another_tpu_is_refused(capsys):
+    with pytest.raises(SystemExit) as end:
+        verb.main(["lstm", "--static", "v3"])
+    assert end.value.code == 2
+    assert "invalid choice: 'v3'" in capsys.readouterr().err
