@@ -73,7 +73,7 @@ def test_what_the_search_may_try_compiles_too(cells):
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize(
     ("case", "dtype"),
-    zip(tagged("gpu_cell"), ("bfloat16", "float32", "float16"), strict=True),
+    list(zip(tagged("gpu_cell"), ("bfloat16", "float32", "float16"), strict=True)),
     ids=str,
 )
 def test_the_fused_cell_compiles_and_fits_older_cards(case, dtype, direction):
