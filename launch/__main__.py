@@ -1,5 +1,6 @@
 """`python -m launch VERB …`: one file in this folder is one verb.
 
+A folder in it is what a verb is made of, where that is more than a file's worth.
 A verb's module has `main(arguments) -> int`, the exit code. Mistakes of the user end
 in one line on stderr and code 2.
 """
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0 if arguments else 2
-    verb, known = arguments[0], parts.names("launch")
+    verb, known = arguments[0], verbs()
     try:
         if verb not in known:
             raise UserError(f"no such verb{parts.suggestion(verb, known)}")
@@ -44,12 +45,18 @@ def prepare_environment() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+def verbs() -> list[str]:
+    """The files of this folder, sorted; those with a leading underscore are none."""
+    files = Path(__file__).parent.glob("[!_]*.py")
+    return sorted(file.stem for file in files)
+
+
 def usage() -> str:
     """The verbs with the first lines of their docstrings."""
     from research import parts
 
     rows = []
-    for name in parts.names("launch"):
+    for name in verbs():
         summary = (parts.find("launch", name).__doc__ or "").splitlines()[0]
         rows.append(f"  {name:10} {summary}")
     return "usage: launch/run VERB …\n\n" + "\n".join(rows)

@@ -85,6 +85,35 @@ def take_option(arguments: list[str], option: str) -> tuple[str | None, list[str
     return value, rest
 
 
+def take_flag(arguments: list[str], option: str) -> tuple[bool, list[str]]:
+    """Whether `option` is there, and the other arguments."""
+    return option in arguments, [a for a in arguments if a != option]
+
+
+def take_all(arguments: list[str], option: str) -> tuple[list[str], list[str]]:
+    """Every value of an option that may be repeated, and the other arguments."""
+    found = []
+    while any(a.partition("=")[0] == option for a in arguments):
+        at = next(i for i, a in enumerate(arguments) if a.partition("=")[0] == option)
+        width = 1 if "=" in arguments[at] else 2
+        value, _ = take_option(arguments[at : at + width], option)
+        found.append(value or "")
+        arguments = arguments[:at] + arguments[at + width :]
+    return found, arguments
+
+
+def take_number(
+    arguments: list[str], option: str, default: int | None
+) -> tuple[int | None, list[str]]:
+    """The whole number that an option gives, and the other arguments."""
+    value, rest = take_option(arguments, option)
+    if value is None:
+        return default, rest
+    if not value.isdecimal():
+        raise UserError(f"{option} {value}: give a whole number")
+    return int(value), rest
+
+
 def _known(budget: str | None) -> bool:
     budgets = list(get_args(Budget))
     if budget is not None and budget not in budgets:

@@ -3,7 +3,8 @@
 A file here has
 
   MEDIUM  what its samples are, a file in research/media; left out: "pictures"
-  IMAGE_SHAPE  of pictures: (height, width, channels); LABELS, how many classes
+  IMAGE_SHAPE  of pictures: (height, width, channels); LABELS, how many classes;
+      EXAMPLES, by split: with it `preflight` needs no data
   FEATURES  what its pictures are judged by, a file in research/features; left out:
       "pixels"
   load(split, data_dir=None) -> research.sources.split.Split, for "train" or "test"

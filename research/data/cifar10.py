@@ -12,6 +12,7 @@ from research.sources.stock import stock
 
 IMAGE_SHAPE = (32, 32, 3)
 LABELS = 10
+EXAMPLES = {"train": 50_000, "test": 10_000}
 
 
 def load(split: str, data_dir: str | Path | None = None) -> Split:

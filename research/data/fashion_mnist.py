@@ -13,6 +13,7 @@ from research.sources.stock import Installed, stock
 
 IMAGE_SHAPE = (28, 28, 1)
 LABELS = 10
+EXAMPLES = {"train": 60_000, "test": 10_000}
 
 # SHA-256 uncompressed. Debian left the file name out of the gzip header; with name and
 # time (1504176627, 1504176606) put back, all four have the checksums of tfds.

@@ -12,6 +12,7 @@ from research.sources.stock import stock
 
 IMAGE_SHAPE = (28, 28, 1)
 LABELS = 10
+EXAMPLES = {"train": 60_000, "test": 10_000}
 FEATURES = "digits"
 
 

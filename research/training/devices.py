@@ -5,7 +5,7 @@ that the copies stay equal; the state that a step takes is donated to it. Since 
 0.8 pmap is a jit of shard_map underneath.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -39,14 +39,23 @@ def share(batch_size: int, devices: int) -> int:
 
 
 def parallel(
-    step: Callable[..., tuple[Any, Any]], in_axes: Any = 0
-) -> Callable[..., tuple[Any, Any]]:
+    step: Callable[..., tuple[Any, Any]],
+    in_axes: Any = 0,
+    over: Sequence[Any] | None = None,
+) -> Any:
     """The compiled `step(state, …)` over all devices, the state donated.
 
     Arguments and results have a leading device axis: see `replicate` and `fetch`.
     Those whose `in_axes` is None have none and go to every device.
+
+    Args:
+      step: of one device.
+      in_axes: see above.
+      over: devices to compile for; None: those of this run.
     """
-    return jax.pmap(step, axis_name=BATCH, donate_argnums=0, in_axes=in_axes)
+    return jax.pmap(
+        step, axis_name=BATCH, donate_argnums=0, in_axes=in_axes, devices=over
+    )
 
 
 def repeated(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:

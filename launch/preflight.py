@@ -1,0 +1,48 @@
+"""preflight NAME --target v5e-8: compiles the real step for hardware not here."""
+
+import json
+
+import jax
+
+from launch._settings import choose, take_flag, take_option
+from research.errors import UserError
+
+OPTIONS = ("--target SLICE", "--largest-batch", "--json")
+
+
+def main(arguments: list[str]) -> int:
+    """`preflight NAME --target SLICE [--largest-batch] [--json] [settings]`.
+
+    Exit code 1: it does not fit.
+    """
+    # The compilers are plugins that JAX would take for accelerators: `launch/run` says
+    # so by a variable, which is read when jax is imported.
+    if not jax.config.jax_platforms:  # type: ignore[attr-defined]
+        jax.config.update("jax_platforms", "cpu")
+    from launch.ahead import findings, targets, told
+    from research.experiment import members
+
+    target, rest = take_option(arguments, "--target")
+    as_json, rest = take_flag(rest, "--json")
+    largest, rest = take_flag(rest, "--largest-batch")
+    if not rest or rest[0].startswith("-"):
+        raise UserError("which experiment? `launch/run list` names them")
+    if target is None and not {"-h", "--help"} & set(rest):
+        raise UserError("which hardware? --target v5e-8, v4-8, v5p-8, v6e-8, h100-8 …")
+    place = targets.find(target or "v5e-8")
+    chosen = choose(rest[0], rest[1:], OPTIONS)
+    fits = True
+    runs = members(chosen.settings) or {chosen.name: chosen.settings}
+    for name, experiment in runs.items():
+        found = findings.find(name, experiment, place)
+        most = findings.largest_batch(name, experiment, place) if largest else None
+        fits &= found.fits
+        if as_json:
+            also = {"largest_batch": most and most._asdict()}
+            print(json.dumps(found.to_dict() | also), flush=True)
+            continue
+        for line in told.lines(found):
+            print(line, flush=True)
+        if most is not None:
+            print(told.largest(most), flush=True)
+    return 0 if fits else 1

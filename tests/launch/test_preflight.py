@@ -1,0 +1,137 @@
+"""`preflight`: real steps through the compilers of hardware that is not here."""
+
+import importlib.util
+import json
+
+import pytest
+
+from launch.ahead import targets
+
+pytestmark = pytest.mark.skipif(
+    not importlib.util.find_spec("libtpu"), reason="needs libtpu"
+)
+SMALL_GAN = "seed_gan --model.width 4 --model.latent 8 --batch-size 64"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilers():
+    """Loaded under the process's own environment: `within` puts a copy in its place,
+    which C++ does not see."""
+    targets.devices(targets.find("v5e-1"))
+
+
+def preflight(launch, command):
+    code, out, error = launch.within("preflight", *command.split())
+    return code, out, error
+
+
+@pytest.fixture(scope="module")
+def lstm_on_a_slice(launch):
+    command = "seed_lstm --batch-size 96 --target v5e-8 --json"
+    code, out, error = preflight(launch, command)
+    assert code == 0, error
+    return json.loads(out)
+
+
+def test_an_lstm_takes_the_tpu_kernel_and_its_gradients_are_sent(lstm_on_a_slice):
+    found = lstm_on_a_slice
+    assert found["fits"]
+    assert (found["devices"], found["batch_per_device"]) == (8, 12)
+    (kernel,) = found["kernels"]
+    assert kernel["backend"] == "pallas_tpu"
+    assert kernel["case"]["batch"] == 12
+    # The gradient of every parameter, as float32, and four numbers of the record.
+    parameters = found["memory_bytes_per_device"]["parameters"]
+    hidden, wide = 128, 4 * 128
+    assert parameters == 4 * (28 * wide + hidden * wide + wide + hidden * 10 + 10)
+    (sums,) = found["collectives"]
+    assert sums["kind"] == "all-reduce"
+    assert parameters <= sums["bytes"] <= parameters + 64
+
+
+def test_memory_adds_up_and_adam_has_two_moments(lstm_on_a_slice):
+    used = dict(lstm_on_a_slice["memory_bytes_per_device"])
+    total, available = used.pop("total"), used.pop("available")
+    assert sum(used.values()) == total < available == 16 * 2**30
+    assert used["optimizer"] == pytest.approx(2 * used["parameters"], abs=16)
+    assert used["data"] == 4000 * (28 * 28 + 4)
+
+
+def test_the_flops_of_the_lstm_by_hand(lstm_on_a_slice):
+    """Products of x·wx, h·wh and the read-out, forward; of each but x's gradient two
+    more backward, which for x·wx is one."""
+    batch, time, hidden = 12, 28, 128
+    recurrent = 2 * batch * time * hidden * 4 * hidden
+    inputs = 2 * batch * time * 28 * 4 * hidden
+    outputs = 2 * batch * time * hidden * 10
+    wanted = 3 * (recurrent + outputs) + 2 * inputs
+    # The kernel's blocks of 8 steps make 32 of 28.
+    padded = wanted + 2 * recurrent * (32 - 28) / 28
+    assert lstm_on_a_slice["flops_per_device"] == padded
+    limit = lstm_on_a_slice["lower_bound"]
+    assert limit["seconds"] == max(
+        limit["matrix_unit"], limit["memory"], limit["network"]
+    )
+
+
+def test_in_words_and_on_one_chip(launch):
+    code, out, error = preflight(launch, f"{SMALL_GAN} --target v5e-1")
+    assert code == 0, error
+    assert "fits: yes" in out
+    assert "no LSTM in this step" in out
+    assert "no collectives" in out
+    assert "set by the" in out
+
+
+def test_a_gan_on_an_h100(launch):
+    if not importlib.util.find_spec("jax_cuda13_plugin"):
+        pytest.skip("needs CUDA's compiler")
+    code, out, error = preflight(launch, f"{SMALL_GAN} --target h100-8 --json")
+    assert code == 0, error
+    found = json.loads(out)
+    assert found["fits"]
+    assert found["memory_bytes_per_device"]["temporaries"] > 0
+    assert any(c["kind"] == "all-reduce" for c in found["collectives"])
+
+
+def test_what_does_not_fit_is_told_with_its_layer(launch):
+    command = "pixel_lstm --target v5e-1 --batch-size 20000"
+    code, out, _ = preflight(launch, command)
+    assert code == 1
+    assert "fits: no, out of memory on v5e-1 (it asks for " in out
+    assert "smaller --batch-size" in out
+    assert "GiB, of " in out
+
+
+def test_data_that_cannot_be_had_is_known_by_its_shapes(launch, monkeypatch, tmp_path):
+    from research.data import mnist
+    from research.errors import UserError
+
+    def refuse(split, folder):
+        raise UserError("no network")
+
+    monkeypatch.setattr(mnist, "load", refuse)
+    command = "seed_lstm --data.name mnist --batch-size 96 --target v5e-8 --json"
+    code, out, error = preflight(launch, command)
+    assert code == 0, error
+    found = json.loads(out)
+    assert found["data_not_read"] == "no network"
+    assert found["memory_bytes_per_device"]["data"] == 60_000 * (28 * 28 + 4)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("seed_gan", "which hardware? --target v5e-8"),
+        ("--target v5e-8", "which experiment?"),
+        ("seed_gan --target v5e-9", "did you mean 'v5e-8'?"),
+        ("seed_gan --target v5e-8 --batch-size 30", "take 24 or 32"),
+        ("seed_gan --target", "--target asks for a value"),
+        ("seed_lstm --batch-size 4008 --target v5e-8", "exceeds the 4000"),
+    ],
+)
+def test_mistakes(launch, command, says):
+    code, out, error = preflight(launch, command)
+    assert (code, out) == (2, "")
+    (line,) = error.splitlines()
+    assert says in line
