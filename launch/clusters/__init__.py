@@ -1,0 +1,1 @@
+"""Clusters: what is sent to them, as text and commands to look at first."""

@@ -1,0 +1,88 @@
+"""Calling the clusters’ own command line tools, and their errors in a line."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from research.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+INSTALL = {
+    "gcloud": "install the Google Cloud CLI, or look at the commands with --dry-run",
+    "kubectl": "install kubectl, or keep the manifest with --out FILE",
+    "sbatch": "run this on a login node of the cluster, or keep the script with --out",
+    "git": "install git, or ship the code with --code archive",
+}
+PERMISSION = re.compile(r"PERMISSION_DENIED|[Ff]orbidden|permission|not authori[sz]ed")
+QUOTA = re.compile(
+    r"RESOURCE_EXHAUSTED|[Qq]uota|no more capacity|stockout", re.IGNORECASE
+)
+
+
+class ToolError(UserError):
+    """A tool ended with an error; `text` is all that it wrote."""
+
+    def __init__(self, message: str, text: str):
+        super().__init__(message)
+        self.text = text
+
+
+def needed(tool: str) -> None:
+    """Raises UserError where a tool is not on PATH."""
+    if shutil.which(tool) is None:
+        raise UserError(f"there is no `{tool}` on PATH: {INSTALL[tool]}")
+
+
+def output(command: Sequence[str], given: str | None = None) -> str:
+    """What a command writes.
+
+    Raises:
+      ToolError: it fails; its own words, and what would help.
+    """
+    needed(command[0])
+    ended = subprocess.run(command, input=given, capture_output=True, text=True)
+    if ended.returncode:
+        text = ended.stderr.strip() or ended.stdout.strip()
+        said = (text.splitlines() or [f"exit code {ended.returncode}"])[-1]
+        raise ToolError(f"{shlex.join(command[:4])} …: {said}{_help(text)}", text)
+    return ended.stdout.strip()
+
+
+def name_for(text: str, longest: int = 40) -> str:
+    """A name that every cluster takes: small letters, digits and hyphens."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].strip("-")
+    return plain if plain[:1].isalpha() else f"run-{plain}".strip("-")
+
+
+def checked_name(name: str) -> str:
+    """A name that the user gave, if every cluster takes it.
+
+    Raises:
+      UserError: it has other characters.
+    """
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", name):
+        raise UserError(
+            f"--name {shlex.quote(name)}: small letters, digits and hyphens, at most "
+            f"40, a letter first, such as {name_for(name)}"
+        )
+    return name
+
+
+def checked_word(option: str, value: str) -> str:
+    """A value that goes into a script's header, if it has no space or control."""
+    if not re.fullmatch(r"[\w.,:/=@+-]+", value):
+        raise UserError(
+            f"{option} {shlex.quote(value)}: letters, digits and . , : / = @ + - _ only"
+        )
+    return value
+
+
+def _help(text: str) -> str:
+    if QUOTA.search(text):
+        return ": ask for another --zone, a smaller --target or --spot, or for quota"
+    if PERMISSION.search(text):
+        return ": your account may not do this; ask for the role, or log in again"
+    return ""

@@ -1,0 +1,159 @@
+"""The runs of a sweep: settings as one would type them, each checked by its type."""
+
+import itertools
+import math
+import random
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from launch._settings import Chosen, choose
+from research.data import find as find_data
+from research.errors import UserError
+from research.experiment import Experiment
+from research.training.job import refuse_wrong, task_of
+
+RANGE = re.compile(r"^(-?[\d.eE+-]+)\.\.(-?[\d.eE+-]+)$")
+
+
+class Axis(NamedTuple):
+    """A field and what it may be."""
+
+    field: str  # as an option has it, e.g. optimizer.learning-rate
+    values: tuple[str, ...]  # of a grid; of a range its two ends
+    is_range: bool
+
+
+class Point(NamedTuple):
+    """One run."""
+
+    name: str  # its folder in the sweep's
+    setting: tuple[tuple[str, str], ...]  # field and value; the seed is none of them
+    seed: int
+    arguments: tuple[str, ...]  # of `train`, without a workdir
+    experiment: Experiment
+
+
+def axis(text: str) -> Axis:
+    """`FIELD=1e-3,1e-4` or `FIELD=1e-5..1e-2`.
+
+    Raises:
+      UserError: neither of them.
+    """
+    field, equals, values = text.partition("=")
+    field = field.strip().removeprefix("--").replace("_", "-")
+    if not equals or not field or not values.strip():
+        raise UserError(
+            f"--over {text}: write FIELD=VALUE,VALUE or, for --random, FIELD=LOW..HIGH"
+        )
+    if found := RANGE.match(values):
+        try:
+            low, high = (float(end) for end in found.groups())
+        except ValueError:
+            low, high = 0.0, 0.0
+        if not low < high:
+            raise UserError(f"--over {text}: a range goes up, as in 1e-5..1e-2")
+        return Axis(field, found.groups(), True)
+    listed = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
+    return Axis(field, listed, False)
+
+
+def points(
+    name: str,
+    arguments: Sequence[str],
+    axes: Sequence[Axis],
+    seeds: int = 1,
+    draws: int | None = None,
+    draw_seed: int = 0,
+) -> tuple[Chosen, list[Point]]:
+    """Every run, and the experiment as it is without the sweep.
+
+    Args:
+      name: of the experiment.
+      arguments: settings that all runs share.
+      axes: what differs.
+      seeds: runs of each setting, from the experiment's own seed on.
+      draws: settings drawn at random; None: the whole grid.
+      draw_seed: of the drawing.
+
+    Raises:
+      UserError: a field, value or combination that `train` would refuse.
+    """
+    if seeds < 1:
+        raise UserError(f"--seeds is {seeds}: give 1 or more")
+    if draws is not None and draws < 1:
+        raise UserError(f"--random is {draws}: give 1 or more")
+    plain = choose(name, list(arguments))
+    if not isinstance(plain.settings, Experiment):
+        raise UserError(f"{name} is a comparison of several runs: sweep one of them")
+    settings = _grid(axes) if draws is None else _drawn(axes, draws, draw_seed)
+    found = []
+    for setting in settings:
+        for seed in range(plain.settings.seed, plain.settings.seed + seeds):
+            options = [part for f, v in setting for part in (f"--{f}", v)]
+            options += ["--seed", str(seed)] if seeds > 1 else []
+            chosen = choose(name, [*arguments, *options])
+            refuse_wrong(chosen.settings)
+            task_of(chosen.settings, find_data(chosen.settings.data))
+            label = [f"{f.rpartition('.')[2]}_{v}" for f, v in setting]
+            label += [f"seed_{seed}"] if seeds > 1 or not label else []
+            found.append(
+                Point(
+                    _folder("-".join(label)),
+                    setting,
+                    chosen.settings.seed,
+                    (name, *arguments, *options),
+                    chosen.settings,
+                )
+            )
+    names = [point.name for point in found]
+    if twice := next((n for n in names if names.count(n) > 1), None):
+        raise UserError(f"two runs of this sweep would both be called {twice!r}")
+    return plain, found
+
+
+def _grid(axes: Sequence[Axis]) -> list[tuple[tuple[str, str], ...]]:
+    for one in axes:
+        if one.is_range:
+            raise UserError(
+                f"--over {one.field}={'..'.join(one.values)}: a range has no end of "
+                f"values; say with --random N how many to draw"
+            )
+    each = [[(one.field, value) for value in one.values] for one in axes]
+    return list(itertools.product(*each))
+
+
+def _drawn(
+    axes: Sequence[Axis], draws: int, seed: int
+) -> list[tuple[tuple[str, str], ...]]:
+    """Log-uniform between ends of one sign, whole numbers where both ends are."""
+    source = random.Random(seed)
+    return [
+        tuple((one.field, _draw(one, source)) for one in axes) for _ in range(draws)
+    ]
+
+
+def _draw(one: Axis, source: random.Random) -> str:
+    if not one.is_range:
+        return source.choice(one.values)
+    low, high = (float(end) for end in one.values)
+    if all(re.fullmatch(r"-?\d+", end) for end in one.values):
+        return str(source.randint(int(low), int(high)))
+    if low > 0:
+        value = math.exp(source.uniform(math.log(low), math.log(high)))
+    else:
+        value = source.uniform(low, high)
+    return f"{value:.4g}"
+
+
+def _folder(label: str) -> str:
+    """A folder's name for any setting."""
+    return re.sub(r"[^\w.+=-]+", "_", label).strip(".") or "run"
+
+
+def shared(found: Sequence[Point]) -> dict[tuple[tuple[str, str], ...], list[Any]]:
+    """Points by setting, seeds together."""
+    groups: dict[Any, list[Any]] = {}
+    for point in found:
+        groups.setdefault(point.setting, []).append(point)
+    return groups

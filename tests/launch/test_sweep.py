@@ -1,0 +1,148 @@
+"""`sweep`: which runs, what is missing, and the table that it ends in."""
+
+import json
+import math
+import statistics
+
+import pytest
+
+SMALL = (
+    "seed_lstm --steps 4 --batch-size 8 --model.hidden 4 --validation-examples 20 "
+    "--checkpoint-every 4 --log-every 2"
+)
+GRID = "--over optimizer.learning-rate=0.01,0.001 --seeds 2 --metric loss"
+
+
+def sweep(launch, command, folder):
+    arguments = [*command.split(), "--workdir", folder]
+    code, out, error = launch.within("sweep", *arguments)
+    assert code == 0, error
+    return out
+
+
+def summary(folder, name):
+    return json.loads((folder / name / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def swept(launch, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swept")
+    return folder, sweep(launch, f"{SMALL} {GRID}", folder)
+
+
+def test_a_grid_over_seeds_ends_in_a_table_with_mean_spread_and_rank(swept):
+    folder, out = swept
+    table = json.loads((folder / "sweep.json").read_text())
+    assert [row["rank"] for row in table["rows"]] == [1, 2]
+    assert table["rows"][0]["mean"] <= table["rows"][1]["mean"]  # less loss is better
+    for row in table["rows"]:
+        rate = row["setting"]["optimizer.learning-rate"]
+        losses = [
+            summary(folder, f"learning-rate_{rate}-seed_{seed}")["metrics"]["loss"]
+            for seed in (0, 1)
+        ]
+        values = [loss["value"] for loss in losses]
+        assert row["values"] == values
+        assert values[0] != values[1]
+        assert row["mean"] == pytest.approx(statistics.fmean(values))
+        assert row["spread"] == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2))
+    assert "| 1 | optimizer.learning-rate " in out
+    assert (folder / "sweep.png").read_bytes()[:4] == b"\x89PNG"
+    assert "![loss](sweep.png)" in (folder / "sweep.md").read_text()
+
+
+def test_only_what_is_missing_runs(launch, swept):
+    folder, _ = swept
+    lost = folder / "learning-rate_0.01-seed_1"
+    before = summary(folder, lost.name)["metrics"]
+    times = {p: p.stat().st_mtime_ns for p in folder.glob("*/summary.json")}
+    (lost / "summary.json").unlink()
+    out = sweep(launch, f"{SMALL} {GRID}", folder)
+    assert "3 of 4 are done already" in out
+    assert out.count("of 1, learning-rate_0.01-seed_1") == 1
+    assert summary(folder, lost.name)["metrics"] == before
+    for path, stamp in times.items():
+        assert path.parent == lost or path.stat().st_mtime_ns == stamp
+
+
+def test_as_a_population_the_numbers_are_those_of_runs_alone(launch, swept, tmp_path):
+    folder, _ = swept
+    sweep(launch, f"{SMALL} {GRID} --how population", tmp_path)
+    for one in folder.glob("*/summary.json"):
+        alone = summary(folder, one.parent.name)["metrics"]["loss"]["value"]
+        together = summary(tmp_path, one.parent.name)["metrics"]["loss"]["value"]
+        assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_as_processes(launch, swept, tmp_path):
+    folder, _ = swept
+    command = f"{SMALL} --over optimizer.learning-rate=0.01,0.001 --seeds 1"
+    sweep(launch, f"{command} --how processes --metric loss", tmp_path)
+    for rate in ("0.01", "0.001"):
+        alone = summary(folder, f"learning-rate_{rate}-seed_0")["metrics"]
+        assert summary(tmp_path, f"learning-rate_{rate}")["metrics"] == alone
+        assert (tmp_path / "logs" / f"learning-rate_{rate}.txt").stat().st_size
+
+
+def test_one_point_alone_as_a_task_of_an_array(launch, tmp_path):
+    command = [*f"{SMALL} {GRID} --only 3".split(), "--workdir", tmp_path]
+    code, _, error = launch.within("sweep", *command)
+    assert code == 0, error
+    assert [p.name for p in tmp_path.iterdir()] == ["learning-rate_0.001-seed_1"]
+
+
+def test_random_settings_are_drawn_between_the_ends_and_the_same_again():
+    from launch.sweeps import points
+
+    axes = [
+        points.axis("optimizer.learning-rate=1e-5..1e-2"),
+        points.axis("model.hidden=2..9"),
+        points.axis("task.label-smoothing=0.0,0.1"),
+    ]
+    _, found = points.points("seed_lstm", [], axes, draws=200)
+    rates = [p.experiment.optimizer.learning_rate for p in found]
+    hidden = {p.experiment.model.hidden for p in found}
+    assert 1e-5 <= min(rates) < 3e-5
+    assert 5e-3 < max(rates) <= 1e-2
+    # Uniform in the exponent: as many below the geometric mean as above.
+    below = sum(rate < 10**-3.5 for rate in rates)
+    assert 70 <= below <= 130
+    assert hidden == set(range(2, 10))
+    assert {p.experiment.task.label_smoothing for p in found} == {0.0, 0.1}
+    again = points.points("seed_lstm", [], axes, draws=200)[1]
+    assert [p.experiment for p in again] == [p.experiment for p in found]
+
+
+def test_an_array_for_slurm_has_a_task_for_each_point(launch, tmp_path):
+    out = sweep(launch, f"{SMALL} {GRID} --how slurm --time 00:10:00", tmp_path)
+    assert "#SBATCH --array=0-3" in out
+    assert '--only "$SLURM_ARRAY_TASK_ID"' in out
+    assert "--how" not in out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("", "which experiment?"),
+        ("seed_lstm", "over what?"),
+        ("seed_lstm --over hidden", "write FIELD=VALUE"),
+        ("seed_lstm --over model.hidden=9..2 --random 3", "a range goes up"),
+        ("seed_lstm --over model.hidden=2..9", "say with --random N"),
+        ("seed_lstm --seeds two", "--seeds two: give a whole number"),
+        ("seed_lstm --seeds 2 --how processses", "did you mean 'processes'?"),
+        ("gan_vs_lstm --seeds 2", "a comparison of several runs"),
+        ("seed_lstm --seeds 2 --only 2", "points are 0 to 1"),
+        ("seed_gan --over task.loss=hinge,hinj", "research/losses has no 'hinj'"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(launch, tmp_path, command, says):
+    arguments = [*command.split(), *(["--workdir", tmp_path] if command else [])]
+    code, _, error = launch.within("sweep", *arguments)
+    if not command:
+        assert code == 2
+        return
+    assert code == 2
+    (line,) = error.splitlines()
+    assert says in line
+    assert not list(tmp_path.iterdir())
