@@ -1,0 +1,67 @@
+"""gke NAME --target v5e-8: a JobSet that trains on Kubernetes, on TPUs or GPUs."""
+
+import json
+from pathlib import Path
+
+from launch._settings import choose, take_flag, take_number, take_option
+from launch.ahead import targets
+from launch.clusters import jobset, queued, tools
+from research.errors import UserError
+
+
+def main(arguments: list[str]) -> int:
+    """`gke NAME --target SLICE --workdir gs://… [--submit] [settings]`.
+
+    --target SLICE     e.g. v5e-16 or h100-8, as in preflight
+    --workdir gs://…   the bucket's folder for the run
+    --image IMAGE      with this repository as its working folder; without it an init
+                       step clones the pushed commit and installs the packages
+    --spot             nodes that may be taken away: the set starts again by itself
+    --restarts N       how often (default 20)
+    --name NAME, --namespace NAME, --out FILE
+    --submit           hands it to kubectl; without it the manifest is printed (JSON,
+                       which kubectl reads as it reads YAML)
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(main.__doc__)
+        return 0 if arguments else 2
+    name = arguments[0]
+    target, rest = take_option(arguments[1:], "--target")
+    workdir, rest = take_option(rest, "--workdir")
+    image, rest = take_option(rest, "--image")
+    given, rest = take_option(rest, "--name")
+    namespace, rest = take_option(rest, "--namespace")
+    out, rest = take_option(rest, "--out")
+    restarts, rest = take_number(rest, "--restarts", 20)
+    spot, rest = take_flag(rest, "--spot")
+    submit, rest = take_flag(rest, "--submit")
+    if target is None or workdir is None:
+        raise UserError("--target and --workdir are needed: see launch/run gke --help")
+    if not workdir.startswith("gs://"):
+        raise UserError(
+            f"--workdir {workdir}: a pod's disk goes with it; give a bucket, "
+            f"gs://BUCKET/FOLDER"
+        )
+    place = targets.find(target)
+    chosen = choose(name, rest)
+    wanted = jobset.Wanted(
+        given or tools.name_for(f"{chosen.name}-{place.name}"),
+        place,
+        ("train", name, *rest, "--workdir", workdir),
+        image,
+        None if image else queued.checkout(),
+        spot,
+        restarts or 0,
+        namespace,
+    )
+    text = json.dumps(jobset.manifest(wanted), indent=2) + "\n"
+    if out is not None:
+        if Path(out).exists():
+            raise UserError(f"--out {out} exists: name a new file")
+        Path(out).write_text(text)
+        print(out)
+    if submit:
+        print(tools.output(["kubectl", "create", "-f", "-"], text))
+    elif out is None:
+        print(text, end="")
+    return 0

@@ -1,0 +1,88 @@
+"""tpu NAME --target v5e-8: trains on a Cloud TPU slice until it is done."""
+
+import shlex
+
+from launch._settings import choose, take_flag, take_option
+from launch.ahead import targets
+from launch.clusters import queued, tools
+from research.errors import UserError
+
+
+def main(arguments: list[str]) -> int:
+    """`tpu NAME --target SLICE --zone Z --workdir gs://… [settings]`.
+
+    --target SLICE     e.g. v5e-8, as in preflight
+    --zone Z           e.g. us-west4-a; --project P if it is not gcloud's own
+    --workdir gs://…   the bucket's folder for the run
+    --spot             cheaper, and taken away at any time: training goes on by itself
+    --code git         a commit that is pushed (default), or archive: the tree as it is
+    --name NAME        of the slice
+    --dry-run          shows the commands, and runs none
+    --teardown yes|no  gives the slice back at the end; without it you are asked
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(main.__doc__)
+        return 0 if arguments else 2
+    name = arguments[0]
+    target, rest = take_option(arguments[1:], "--target")
+    zone, rest = take_option(rest, "--zone")
+    project, rest = take_option(rest, "--project")
+    workdir, rest = take_option(rest, "--workdir")
+    code, rest = take_option(rest, "--code")
+    given, rest = take_option(rest, "--name")
+    teardown, rest = take_option(rest, "--teardown")
+    spot, rest = take_flag(rest, "--spot")
+    dry, rest = take_flag(rest, "--dry-run")
+    for option, value in (
+        ("--target", target),
+        ("--zone", zone),
+        ("--workdir", workdir),
+    ):
+        if value is None:
+            raise UserError(f"{option} is missing: see launch/run tpu --help")
+    assert target is not None
+    assert zone is not None
+    assert workdir is not None
+    if teardown not in (None, "yes", "no"):
+        raise UserError(f"--teardown {teardown}: it must be yes or no")
+    chosen = choose(name, rest)
+    called = given or tools.name_for(f"{chosen.name}-{target}")
+    place = queued.Slice(
+        called, targets.find(target), zone, project, spot, code or "git"
+    )
+    queued.refuse_wrong(place, workdir)
+    work = [name, *rest, "--workdir", workdir]
+    if dry:
+        for command in queued.commands(place, work):
+            print(shlex.join(command))
+        return 0
+    tools.needed("gcloud")
+    if place.code == "git":
+        queued.checkout()  # before anything is paid for
+    try:
+        return queued.run(place, work)
+    except KeyboardInterrupt:
+        print("interrupted here; the slice may be training still")
+        return 130
+    finally:
+        _give_back(place, teardown)
+
+
+def _give_back(place: queued.Slice, teardown: str | None) -> None:
+    """Deletes the slice, if there is one and the user wants that."""
+    if queued.state(place) == "NONE":
+        return
+    command = shlex.join(queued.delete(place))
+    if teardown is None:
+        try:
+            answer = input(
+                f"delete {place.name} (it costs as long as it is there)? [y/N] "
+            )
+        except (EOFError, KeyboardInterrupt):
+            answer = ""
+        teardown = "yes" if answer.strip().lower() in ("y", "yes") else "no"
+    if teardown == "yes":
+        tools.output(queued.delete(place))
+        print(f"{place.name} is deleted")
+    else:
+        print(f"{place.name} stays, and costs; delete it with: {command}")

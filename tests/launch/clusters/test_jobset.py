@@ -1,0 +1,153 @@
+"""`gke`: the manifest for slices and GPU nodes, and kubectl as a fake."""
+
+import json
+
+import pytest
+
+from launch.__main__ import main
+from launch.ahead import targets
+from launch.clusters import jobset, queued
+
+COMMIT = ("https://example.com/a b.git", "0" * 40)
+BUCKET = "gs://mine/runs/a"
+
+
+@pytest.fixture(autouse=True)
+def pushed(monkeypatch):
+    monkeypatch.setattr(queued, "checkout", lambda: COMMIT)
+
+
+def manifest(capsys, *more):
+    command = ["gke", "seed_lstm", "--workdir", BUCKET, *more]
+    assert main(command) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def job_of(made):
+    (replicated,) = made["spec"]["replicatedJobs"]
+    return replicated["template"]["spec"]
+
+
+# What Google's pages of each slice ask for: pods, chips of a pod, labels.
+SLICES = {
+    "v5e-1": (1, "google.com/tpu", 1, "tpu-v5-lite-podslice", "1x1"),
+    "v5e-8": (1, "google.com/tpu", 8, "tpu-v5-lite-podslice", "2x4"),
+    "v5e-16": (4, "google.com/tpu", 4, "tpu-v5-lite-podslice", "4x4"),
+    "v4-32": (4, "google.com/tpu", 4, "tpu-v4-podslice", "2x2x4"),
+    "v5p-8": (1, "google.com/tpu", 4, "tpu-v5p-slice", "2x2x1"),
+    "v6e-256": (64, "google.com/tpu", 4, "tpu-v6e-slice", "16x16"),
+    "v7x-16": (2, "google.com/tpu", 4, "tpu7x", "2x2x2"),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_a_pod_for_each_machine_of_a_slice(capsys, name):
+    pods, resource, chips, accelerator, topology = SLICES[name]
+    job = job_of(manifest(capsys, "--target", name))
+    assert job["parallelism"] == job["completions"] == pods
+    pod = job["template"]["spec"]
+    (train,) = pod["containers"]
+    assert train["resources"]["limits"] == {resource: str(chips)}
+    assert pod["nodeSelector"] == {
+        "cloud.google.com/gke-tpu-accelerator": accelerator,
+        "cloud.google.com/gke-tpu-topology": topology,
+    }
+    several = {"name": "LAUNCH_DISTRIBUTED", "value": "tpu"} in train["env"]
+    assert several == (pods > 1)
+
+
+def test_gpu_nodes(capsys):
+    pod = job_of(manifest(capsys, "--target", "h100-8"))["template"]["spec"]
+    (train,) = pod["containers"]
+    assert train["resources"]["limits"] == {"nvidia.com/gpu": "8"}
+    assert {"name": "LAUNCH_ACCELERATOR", "value": "cuda"} in train["env"]
+
+
+def test_without_an_image_an_init_step_makes_the_code(capsys):
+    pod = job_of(manifest(capsys, "--target", "v5e-8"))["template"]["spec"]
+    (code,), (train,) = pod["initContainers"], pod["containers"]
+    assert code["image"] == train["image"] == jobset.PYTHON
+    # The address and the commit are arguments, and no text of the script.
+    assert code["command"][-2:] == list(COMMIT)
+    assert COMMIT[0] not in code["command"][2]
+    assert "--environment" in code["command"][2]
+    assert code["volumeMounts"] == train["volumeMounts"]
+    assert pod["volumes"] == [{"name": "code", "emptyDir": {}}]
+    assert train["command"] == [
+        *("launch/run", "train", "seed_lstm", "--workdir", BUCKET)
+    ]
+
+
+def test_with_an_image_and_spot_nodes(capsys):
+    made = manifest(
+        capsys, "--target", "v5e-8", "--image", "eu.gcr.io/p/i:1", "--spot",
+        "--restarts", "3", "--name", "mine",
+    )  # fmt: skip
+    pod = job_of(made)["template"]["spec"]
+    assert "initContainers" not in pod
+    assert pod["containers"][0]["image"] == "eu.gcr.io/p/i:1"
+    assert pod["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
+    assert made["metadata"] == {"name": "mine"}
+    assert made["spec"]["failurePolicy"]["maxRestarts"] == 3
+
+
+def test_a_mistake_ends_it_and_a_preemption_does_not(capsys):
+    made = manifest(capsys, "--target", "v5e-8")
+    (rule,) = job_of(made)["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob"
+    assert rule["onExitCodes"]["values"] == [2, 3]
+    (above,) = made["spec"]["failurePolicy"]["rules"]
+    assert above["action"] == "FailJobSet"
+    assert above["onJobFailureReasons"] == ["PodFailurePolicy"]
+
+
+@pytest.mark.parametrize("name", [*SLICES, "h100-8"])
+def test_kubernetes_own_schema_takes_the_job(name):
+    validate = pytest.importorskip("kubernetes_validate")
+    wanted = jobset.Wanted("a", targets.find(name), ("train", "x"), None, COMMIT, True)
+    validate.validate(jobset.job(wanted), "1.31", strict=True)
+
+
+def test_submitted_through_kubectl(capsys, fake):
+    kubectl = fake("kubectl")
+    kubectl.answer("create", out="jobset.jobset.x-k8s.io/seed-lstm-v5e-8 created\n")
+    command = ["gke", "seed_lstm", "--workdir", BUCKET, "--target", "v5e-8"]
+    assert main([*command, "--submit"]) == 0
+    assert "created" in capsys.readouterr().out
+    assert kubectl.calls == [["create", "-f", "-"]]
+    (sent,) = kubectl.stdin
+    assert json.loads(sent) == manifest(capsys, "--target", "v5e-8")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        ("Error from server (Forbidden): jobsets is forbidden", "ask for the role"),
+        ('error: no matches for kind "JobSet"', "no matches for kind"),
+    ],
+)
+def test_a_refusal_is_a_line(capsys, fake, error, says):
+    fake("kubectl").answer("create", err=error, code=1)
+    command = ["gke", "seed_lstm", "--workdir", BUCKET, "--target", "v5e-8"]
+    assert main([*command, "--submit"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--target", "v5e-9"], "did you mean 'v5e-8'?"),
+        (["--target", "v5e-8", "--name", "A b"], "such as a-b"),
+        (["--target", "v5e-8", "--image", "a;b"], "--image 'a;b'"),
+        (["--target", "v5e-8", "--workdir", "runs/a"], "give a bucket"),
+        (["--target", "v5e-8", "--out", __file__], "name a new file"),
+        ([], "are needed"),
+    ],
+)
+def test_mistakes(capsys, more, says):
+    command = ["gke", "seed_lstm"]
+    command += [] if "--workdir" in more else ["--workdir", BUCKET]
+    assert main([*command, *more]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line

@@ -1,0 +1,219 @@
+"""`tpu` against a gcloud that writes down its calls and plays failures."""
+
+import shlex
+
+import pytest
+
+from launch.__main__ import main
+from launch.clusters import queued, tools
+from research.errors import UserError
+
+BUCKET = "gs://mine/runs/a"
+COMMAND = (
+    f"tpu seed_lstm --target v5e-8 --zone us-west4-a --workdir {BUCKET} "
+    "--code archive --name mine --batch-size 96"
+)
+
+
+def where(calls, verb):
+    return [c for c in calls if verb in c[:5]]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(queued, "POLL", 0.0)
+    monkeypatch.setattr(queued.time, "sleep", lambda _: None)
+
+
+@pytest.fixture
+def gcloud(fake):
+    """Nothing there; asked for, it is provisioned and then active."""
+    found = fake("gcloud")
+    found.answer("describe", err="ERROR: NOT_FOUND: no such request", code=1, times=1)
+    found.answer("describe", out="WAITING_FOR_RESOURCES", times=2)
+    return found
+
+
+def test_a_run_from_request_to_teardown(gcloud, capsys):
+    gcloud.answer("describe", out="ACTIVE")
+    assert main([*COMMAND.split(), "--teardown", "yes"]) == 0
+    calls = gcloud.calls
+    (create,) = where(calls, "create")
+    assert create[:5] == ["compute", "tpus", "queued-resources", "create", "mine"]
+    for word in ("--zone=us-west4-a", "--node-id=mine",
+                 "--accelerator-type=v5litepod-8",
+                 "--runtime-version=v2-alpha-tpuv5-lite"):  # fmt: skip
+        assert word in create
+    assert "--spot" not in create
+    (copy,) = where(calls, "scp")
+    assert copy[5] == "mine:gan-lstm-lab.tar.gz"
+    unpack, train = where(calls, "ssh")
+    assert "--worker=all" in unpack
+    assert "--worker=all" in train
+    (sent,) = [w for w in train if w.startswith("--command=")]
+    assert sent == (
+        "--command=cd gan-lstm-lab && LAUNCH_ACCELERATOR=tpu launch/run train "
+        f"seed_lstm --batch-size 96 --workdir {BUCKET}"
+    )
+    (delete,) = where(calls, "delete")
+    assert calls.index(delete) == len(calls) - 1
+    assert {"--force", "--quiet"} <= set(delete)
+    assert "mine is deleted" in capsys.readouterr().out
+
+
+def test_preempted_it_asks_again_and_goes_on(gcloud):
+    gcloud.answer("--command=cd gan", code=85, times=1)
+    gcloud.answer("describe", out="ACTIVE", times=1)  # it is up
+    gcloud.answer("describe", out="SUSPENDED", times=1)  # taken away
+    gcloud.answer("describe", err="NOT_FOUND", code=1, times=1)
+    gcloud.answer("describe", out="ACTIVE")
+    assert main([*COMMAND.split(), "--spot", "--teardown", "no"]) == 0
+    calls = gcloud.calls
+    assert len(where(calls, "create")) == 2
+    assert all("--spot" in create for create in where(calls, "create"))
+    assert len(where(calls, "scp")) == 2
+    (delete,) = where(calls, "delete")
+    first, second = where(calls, "create")
+    assert calls.index(first) < calls.index(delete) < len(calls) - 1
+    assert second is not None
+
+
+def test_a_lost_worker_is_seen_by_the_state_of_the_slice(gcloud):
+    gcloud.answer("--command=cd gan", err="ssh: connection reset", code=255, times=1)
+    gcloud.answer("describe", out="ACTIVE", times=1)
+    gcloud.answer("describe", out="FAILED", times=2)
+    gcloud.answer("describe", err="NOT_FOUND", code=1, times=1)
+    gcloud.answer("describe", out="ACTIVE")
+    assert main([*COMMAND.split(), "--teardown", "no"]) == 0
+    assert len(where(gcloud.calls, "create")) == 2
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_mistake_or_a_diverged_run_is_not_tried_again(gcloud, code):
+    gcloud.answer("describe", out="ACTIVE")
+    gcloud.answer("--command=cd gan", code=code)
+    assert main([*COMMAND.split(), "--teardown", "no"]) == code
+    assert len(where(gcloud.calls, "create")) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        ("ERROR: RESOURCE_EXHAUSTED: Quota 'TPUS' exceeded", "another --zone"),
+        ("ERROR: PERMISSION_DENIED: tpu.nodes.create", "may not do this"),
+    ],
+)
+def test_a_refused_request_leaves_nothing(fake, capsys, error, says):
+    gcloud = fake("gcloud")
+    gcloud.answer("create", err=error, code=1)
+    gcloud.answer("describe", err="NOT_FOUND", code=1)
+    assert main([*COMMAND.split(), "--teardown", "yes"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert error in line
+    assert says in line
+    assert not where(gcloud.calls, "ssh")
+    assert not where(gcloud.calls, "delete")
+
+
+def test_a_request_that_fails_later_is_taken_back(gcloud, capsys):
+    gcloud.answer("describe", out="FAILED", times=1)
+    gcloud.answer("describe", err="NOT_FOUND", code=1)
+    assert main([*COMMAND.split(), "--teardown", "yes"]) == 2
+    assert "ended as FAILED" in capsys.readouterr().err
+    assert len(where(gcloud.calls, "delete")) == 1
+
+
+def test_teardown_is_asked_for(gcloud, monkeypatch, capsys):
+    gcloud.answer("describe", out="ACTIVE")
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "n")
+    assert main(COMMAND.split()) == 0
+    assert "delete mine" in asked[0]
+    assert not where(gcloud.calls, "delete")
+    assert "stays, and costs; delete it with: gcloud" in capsys.readouterr().out
+
+
+def test_dry_run_shows_quoted_commands_and_calls_nothing(gcloud, capsys):
+    nasty = "/data/a b'; $(reboot) `x`"
+    arguments = [*COMMAND.split(), "--dry-run", "--data.folder", nasty]
+    assert main(arguments) == 0
+    assert gcloud.calls == []
+    lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line[4] for line in lines[:2]] == ["create", "describe"]
+    (sent,) = [w for w in lines[-2] if w.startswith("--command=")]
+    words = shlex.split(sent.removeprefix("--command=").partition("&&")[2])
+    assert words[-4:-2] == ["--data.folder", nasty]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("--name A;rm", "small letters, digits and hyphens"),
+        ("--zone $(x)", "--zone '$(x)'"),
+        ("--workdir runs/a", "give a bucket"),
+        ("--target v7x-8", "launch/run gke"),
+        ("--target h100-8", "not had by queued resources"),
+        ("--target v5e-9", "did you mean 'v5e-8'?"),
+        ("--code zip", "must be git or archive"),
+        ("--teardown maybe", "yes or no"),
+        ("--batch-size many", ""),
+    ],
+)
+def test_mistakes_call_nothing(gcloud, capsys, more, says):
+    option, value = more.split()
+    command = COMMAND.split()
+    if option in command:
+        command[command.index(option) + 1] = value
+    else:
+        command += [option, value]
+    try:
+        code = main(command)
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert says in capsys.readouterr().err
+    assert gcloud.calls == []
+
+
+def test_without_gcloud_it_says_so(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(COMMAND.split()) == 2
+    assert "there is no `gcloud` on PATH" in capsys.readouterr().err
+
+
+def test_git_ships_a_pushed_commit_alone(tmp_path, monkeypatch):
+    import subprocess
+
+    def git(*words, at):
+        done = subprocess.run(
+            ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words],
+            cwd=at, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    far, here = tmp_path / "far.git", tmp_path / "here"
+    git("init", "--bare", "--quiet", str(far), at=tmp_path)
+    git("clone", "--quiet", str(far), str(here), at=tmp_path)
+    monkeypatch.setattr(tools, "ROOT", here)
+    (here / "a b.txt").write_text("1")
+    with pytest.raises(UserError, match="no commit holds"):
+        queued.checkout()
+    git("add", ".", at=here)
+    git("commit", "--quiet", "-m", "one", at=here)
+    with pytest.raises(UserError, match="is not pushed"):
+        queued.checkout()
+    git("push", "--quiet", "origin", "HEAD", at=here)
+    assert queued.checkout() == (str(far), git("rev-parse", "HEAD", at=here))
+    # The archive takes what is there, committed or not, and nothing that is ignored.
+    (here / ".gitignore").write_text("big\n")
+    (here / "big").write_text("no")
+    (here / "new.txt").write_text("2")
+    queued.pack(tmp_path / "code.tar.gz")
+    listed = subprocess.run(
+        ["tar", "-tzf", str(tmp_path / "code.tar.gz")], capture_output=True, text=True
+    )
+    assert sorted(listed.stdout.split("\n")[:-1]) == [
+        ".gitignore",
+        "a b.txt",
+        "new.txt",
+    ]
