@@ -49,7 +49,8 @@ def script(job: Job) -> str:
         *(tools.checked_word("--sbatch", option) for option in job.options),
     ]
     if job.array:
-        header.append(f"--array={tools.checked_word('--array', job.array)}")
+        tools.checked_word("--array", job.array.replace("%", ""))  # 0-9%2: two at once
+        header.append(f"--array={job.array}")
     distributed = "export LAUNCH_DISTRIBUTED=slurm\n" if job.nodes > 1 else ""
     lines = "\n".join(f"#SBATCH {option}" for option in header)
     # The task's number is expanded by the shell, all else is quoted.

@@ -75,7 +75,7 @@ def checked_word(option: str, value: str) -> str:
     """A value that goes into a script's header, if it has no space or control."""
     if not re.fullmatch(r"[\w.,:/=@+-]+", value):
         raise UserError(
-            f"{option} {shlex.quote(value)}: letters, digits and . , : / = @ + - _ only"
+            f"{option} {value!r}: letters, digits and . , : / = @ + - _ only"
         )
     return value
 

@@ -31,7 +31,8 @@ class Launch:
     GAN, LSTM = tuple(GAN.split()), tuple(LSTM.split())
 
     def __init__(self, folder: Path):
-        self._environment = os.environ | {"TFDS_DATA_DIR": str(folder)}
+        self.data = str(folder)
+        self._environment = os.environ | {"TFDS_DATA_DIR": self.data}
 
     def __call__(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Runs it to its end."""
