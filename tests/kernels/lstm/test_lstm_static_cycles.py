@@ -1,6 +1,5 @@
 """The compiler's own cycle counts: how they are read, and what the kernels may cost."""
 
-import importlib.util
 import json
 
 import pytest
@@ -47,8 +46,13 @@ def test_each_program_is_known_by_its_name(name):
 
 
 def test_rows_for_a_person_and_for_a_program(monkeypatch, capsys):
-    taken = dict(forward=100, forward_kept=110, backward=120, weight_gradient=70)
-    taken |= dict(scan=800, scan_gradient=2400)
+    taken = {
+        "forward": 100,
+        "forward_kept": 110,
+        "backward": 120,
+        "weight_gradient": 70,
+    }
+    taken |= {"scan": 800, "scan_gradient": 2400}
 
     def measured(program: Program) -> Cycles:
         return Cycles(taken[program.name], "profile")
