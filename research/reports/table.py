@@ -42,8 +42,37 @@ KINDS = {
     "digit_frechet": Kind(
         "Digit-feature Fréchet distance", "squared feature units; less is better", -1
     ),
-    "pair_distance": Kind(
-        "Difference of two pictures", "root mean square, pixels in [0, 1]", 0
+    "digit_kernel": Kind(
+        "Digit-feature kernel distance",
+        "unbiased, about 0 for real; less is better",
+        -1,
+    ),
+    "pixel_frechet": Kind(
+        "Pixel Fréchet distance", "squared, pixels in [0, 1]; less is better", -1
+    ),
+    "pixel_kernel": Kind(
+        "Pixel kernel distance", "unbiased, about 0 for real; less is better", -1
+    ),
+    "high_quality": Kind(
+        "High-quality samples", "share within 3 σ of a mode; more is better", 1
+    ),
+    "precision": Kind(
+        "Precision", "share among real ones (3 neighbours); more is better", 1
+    ),
+    "recall": Kind("Recall", "share of real ones among the drawn; more is better", 1),
+    "density": Kind("Density", "real balls around a drawn one, over 5; 1 for real", 0),
+    "coverage": Kind(
+        "Coverage", "share of real balls with a drawn one; more is better", 1
+    ),
+    "copying": Kind(
+        "Copying test", "½: as far from training data as held-out; 1: copies", 0
+    ),
+    "nearest_training": Kind(
+        "Nearest training example", "mean distance in the same features", 0
+    ),
+    "pair_distance": Kind("Difference of two samples", "mean of random pairs", 0),
+    "classifier_score": Kind(
+        "Classifier score", "sure and varied by the classifier; more is better", 1
     ),
     "confidence": Kind("Classifier's confidence", "mean top probability", 0),
     "bits_per_pixel": Kind("Held-out likelihood", "bits a pixel; less is better", -1),
