@@ -54,6 +54,7 @@ class Evaluator:
 
         self._evaluate = jax.jit(held_out_metrics) if evaluate else None
         self._draw = jax.jit(task.draw) if task.draw else None
+        self._walk = jax.jit(task.walk, static_argnums=2) if task.walk else None
         self._as_drawn = task.as_drawn
         self._watched_real: dict[int, dict[str, float]] = {}  # by number of samples
 
@@ -61,6 +62,11 @@ class Evaluator:
     def draws(self) -> bool:
         """Whether the task draws samples."""
         return self._draw is not None
+
+    @property
+    def walks(self) -> bool:
+        """Whether the task can walk from sample to sample."""
+        return self._walk is not None
 
     def held_out(self, state: Any) -> dict[str, np.ndarray]:
         """Each metric of each held-out example, [examples]; {} without any."""
@@ -78,9 +84,13 @@ class Evaluator:
     def draw(self, state: Any, seed: int, count: int) -> np.ndarray:
         """Samples whose noise depends on (seed, number) alone."""
         assert self._draw is not None
-        key = jax.random.key(seed)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count))
-        return np.asarray(self._draw(state, keys))
+        return np.asarray(self._draw(state, sample_keys(seed, count)))
+
+    def walk(self, state: Any, seed: int, ways: int, steps: int) -> np.ndarray:
+        """Samples [ways, steps, …] between those that `draw` gives for this seed."""
+        assert self._walk is not None
+        keys = sample_keys(seed, ways + 1)
+        return np.asarray(self._walk(state, keys, steps))
 
     def draw_many(self, state: Any, seed: int, count: int) -> Drawn:
         """`count` samples, timed by the thousand."""
@@ -154,6 +164,12 @@ class Evaluator:
             for positions in _chunks(count)
         ]
         return np.concatenate([np.asarray(chunk) for chunk in chunks])
+
+
+def sample_keys(seed: int, count: int) -> jax.Array:
+    """The keys of samples 0 to count − 1 of a seed."""
+    key = jax.random.key(seed)
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count))
 
 
 def averages(found: dict[str, np.ndarray]) -> dict[str, float]:

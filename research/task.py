@@ -37,6 +37,9 @@ class Task(NamedTuple):
     `predict(state, symbols, memory)` → logits of the next symbols, memory after the
       last; `symbols` int32 [streams, time], `memory` None at the beginning. None but
       for a task that reads and writes texts.
+    `walk(state, keys, steps)` → samples [keys − 1, steps, …] on the way from each key's
+      sample to the next one's, both ends included; None but for a task with noise that
+      can be walked through.
     `batches`: a step takes that many batches, one after another on the first axis.
     """
 
@@ -48,6 +51,7 @@ class Task(NamedTuple):
     parameters: Callable[[Any], dict[str, int]]
     predict: Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]] | None = None
     batches: int = 1
+    walk: Callable[[Any, jax.Array, int], jax.Array] | None = None
 
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:

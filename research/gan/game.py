@@ -13,6 +13,7 @@ from research.gan import refusals
 from research.gan.judging import Judge
 from research.gan.player import Net, Player
 from research.gan.view import View
+from research.gan.walk import between
 from research.task import Batch, Metrics, count, example_keys
 
 # What an update draws random numbers for; each is folded into the step's key.
@@ -120,16 +121,37 @@ class Game:
 
         Conditional ones are of classes drawn evenly.
         """
+        return self._drawn(state, self._noise(keys), *self._drawn_labels(keys))
+
+    def walk(self, state: GanState, keys: jax.Array, steps: int) -> jax.Array:
+        """Samples on the way from each key's to the next key's, both ends included.
+
+        The class of a conditional one changes half-way.
+
+        Returns:
+          [keys − 1, steps, …] samples.
+        """
+        noise = self._noise(keys)
+        ways = between(noise[:-1], noise[1:], steps)
+        late = jnp.arange(steps) >= steps / 2
+        labels = [
+            jnp.where(late, own[1:, None], own[:-1, None]).ravel()
+            for own in self._drawn_labels(keys)
+        ]
+        samples = self._drawn(state, ways.reshape(-1, self.latent), *labels)
+        return samples.reshape(*ways.shape[:2], *samples.shape[1:])
+
+    def _drawn(self, state: GanState, noise: jax.Array, *labels: jax.Array):
         params, stats = state.average or state.generator[:2]
         net = state.generator._replace(params=params, stats=stats)
-        labels = ()
-        if self.classes:
-            own = jax.vmap(jax.random.fold_in, (0, None))(keys, DRAWN_LABEL)
-            labels = (
-                jax.vmap(lambda k: jax.random.randint(k, (), 0, self.classes))(own),
-            )
-        outputs = self.generator.evaluate(net, self._noise(keys), *labels)
-        return self.medium.from_network(outputs)
+        return self.medium.from_network(self.generator.evaluate(net, noise, *labels))
+
+    def _drawn_labels(self, keys: jax.Array) -> tuple[jax.Array, ...]:
+        """The class of each key's sample; nothing where there are none."""
+        if not self.classes:
+            return ()
+        own = jax.vmap(jax.random.fold_in, (0, None))(keys, DRAWN_LABEL)
+        return (jax.vmap(lambda k: jax.random.randint(k, (), 0, self.classes))(own),)
 
     def parameters(self, state: GanState) -> dict[str, int]:
         """Trained parameters of each network."""

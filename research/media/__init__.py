@@ -28,6 +28,8 @@ others get a row with their own name and unit.
 
 A medium that a GAN can imitate has besides, both traceable,
 
+  strips(ways, file)  optional: samples [ways, steps, …] as a PNG, a row for each way;
+      with still(sample) -> a PIL image, for a film
   to_network(samples)    float32 as D reads them and G makes them, of the same shape
   from_network(outputs)  the inverse: what G makes → samples
 

@@ -108,6 +108,17 @@ def grid(images: np.ndarray, columns: int = COLUMNS, gap: int = GAP) -> np.ndarr
     return paper[..., 0] if channels == 1 else paper
 
 
+def strips(ways: np.ndarray, file: Path) -> None:
+    """Pictures [ways, steps, height, width, channels] as a PNG, a row for each way."""
+    flat = ways.reshape(-1, *ways.shape[2:])
+    Image.fromarray(grid(flat, columns=ways.shape[1])).save(file)
+
+
+def still(image: np.ndarray) -> Image.Image:
+    """One picture [height, width, channels], for a film."""
+    return Image.fromarray(grid(image[None], columns=1))
+
+
 def sheet(images: np.ndarray, dataset: Any) -> bytes:
     """The pictures as a PNG, enlarged; the gaps are clear, to suit any page."""
     del dataset

@@ -132,4 +132,5 @@ class Gan:
             None,
             game.parameters,
             batches=self.discriminator_steps,
+            walk=game.walk,
         )

@@ -22,6 +22,7 @@ from tensorboardX import SummaryWriter
 from research import media
 from research.errors import UserError
 from research.settings import differences
+from research.training import animation
 
 # It warns of each NaN in lines of its own; a run's end says so in one.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
@@ -93,6 +94,10 @@ class Record:
         folder.mkdir(exist_ok=True)
         medium.write(samples, folder / f"step_{step:08d}{medium.SUFFIX}", dataset)
         np.save(folder / "final.npy", samples)
+
+    def animate(self) -> None:
+        """Writes samples/training.gif, a frame a checkpoint, of PNG samples."""
+        animation.of_checkpoints(self.workdir / "samples")
 
     def summary(self, values: dict[str, Any]) -> None:
         """Writes summary.json."""

@@ -171,6 +171,8 @@ def _train(
     for (workdir, run), outcome in zip(runs.items(), outcomes, strict=True):
         found[workdir] = summarize(run.job, outcome, run.evaluator, len(runs))
         found[workdir]["health"] = health.verdict(read_metrics(workdir))
+        if outcome.verdict == "done":
+            run.record.animate()
         if outcome.verdict in ("done", "nan"):
             run.record.summary(found[workdir])
     return found

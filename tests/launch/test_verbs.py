@@ -269,3 +269,21 @@ def test_a_pixel_model_has_bits_and_draws(launch, tmp_path):
     final = np.load(workdir / "samples" / "final.npy")
     assert final.shape == (25, 28, 28, 3)
     assert set(np.unique(final)) == {0, 255}
+
+
+def test_a_walk_is_a_strip_and_a_film_and_its_ends_are_samples(
+    launch, gan_run, tmp_path
+):
+    workdir, _ = gan_run
+    out = tmp_path / "walk.png"
+    command = ("sample", workdir, "--walk", 2, "--seed", 5, "--out", out)
+    code, printed, error = launch.within(*command)
+    assert code == 0, error
+    assert printed.split() == [str(out), str(tmp_path / "walk.gif")]
+    with Image.open(out) as strip:
+        assert strip.size == (10 * 30 - 2, 2 * 30 - 2)
+    with Image.open(tmp_path / "walk.gif") as film:
+        assert film.n_frames > 1
+    assert launch.within(*command)[0] == 2  # it is there already
+    code, _, error = launch.within("sample", workdir, "--walk", 0)
+    assert (code, "--walk 0: give 1 or more" in error) == (2, True)
