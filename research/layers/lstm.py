@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from kernels import LstmState, LstmWeights, lstm
+from kernels import LstmState, LstmWeights, lstm, lstm_cell
 from research.layers import normalised_lstm
 from research.layers.dropout import mask
 from research.layers.normalised_lstm import Norms, Zoneout
@@ -106,9 +106,7 @@ class LstmLayer(nn.Module):
     def _weights(self, features: int) -> LstmWeights:
         hidden, init = self.hidden, nn.initializers
         peephole = projection = None
-        wx = self.param("wx", init.glorot_uniform(), (features, 4 * hidden))
-        wh = self.param("wh", init.orthogonal(), (self.width, 4 * hidden))
-        b = self.param("b", forget_one, (4 * hidden,))
+        wx, wh, b = _matrices(self, features, self.width, hidden)
         if self.peephole:
             peephole = self.param("peephole", init.zeros, (3, hidden))
         if self.projection:
@@ -124,6 +122,28 @@ class LstmLayer(nn.Module):
             self.param("c_scale", ones, (self.hidden,)),
             self.param("c_bias", zeros, (self.hidden,)),
         )
+
+
+class LstmCell(nn.Module):
+    """One step of an LstmLayer, for loops that do something else between two."""
+
+    hidden: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, state: LstmState) -> tuple[jax.Array, LstmState]:
+        """x [batch, features] → h [batch, hidden], and the state with it."""
+        weights = _matrices(self, x.shape[-1], self.hidden, self.hidden)
+        return lstm_cell(x, state, LstmWeights(*weights))
+
+
+def _matrices(module: nn.Module, features: int, width: int, hidden: int):
+    """wx, wh and b, as parameters of the module."""
+    init = nn.initializers
+    return (
+        module.param("wx", init.glorot_uniform(), (features, 4 * hidden)),
+        module.param("wh", init.orthogonal(), (width, 4 * hidden)),
+        module.param("b", forget_one, (4 * hidden,)),
+    )
 
 
 def forget_one(key: jax.Array, shape: tuple[int], dtype=jnp.float32) -> jax.Array:
