@@ -88,8 +88,7 @@ def verdict_of(verdicts: Iterable[str]) -> str:
 
 def report(folder: Path, workdirs: list[Path]) -> None:
     """Writes the page and says its headline and where it is."""
-    from research.reports.coverage import headline
-    from research.reports.page import write_report
+    from research.reports.page import headline, write_report
     from research.reports.runs import read_runs
 
     page = write_report(folder, workdirs)

@@ -66,7 +66,7 @@ def _chart(run: Run) -> Chart:
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
         figure.savefig(png, format="png", dpi=150, facecolor="white")
     file = f"loss_{run.name.replace('/', '_')}.png"
-    return Chart(file, run.name, alt, _inline(svg.getvalue(), alt), png.getvalue())
+    return Chart(file, run.name, alt, inline(svg.getvalue(), alt), png.getvalue())
 
 
 def _figure(series: dict[str, tuple[list[int], list[float]]]) -> Figure:
@@ -95,7 +95,7 @@ def _dress(axes: Axes, values: list[float]) -> None:
     axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
-def _inline(svg: str, alt: str) -> str:
+def inline(svg: str, alt: str) -> str:
     """The SVG element alone, in the page's colours, free of references and prologue."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from research.errors import UserError
-from research.reports import coverage
+from research.reports import arms, coverage
 from research.reports.curves import Chart, charts
 from research.reports.findings import Finding, findings
 from research.reports.grids import Grid, RealData, grids, real_data
@@ -28,6 +28,7 @@ class Page(NamedTuple):
 
     headline: str
     summary: str
+    arms: arms.Arms | None  # of a population's seeds
     findings: list[Finding]
     grids: list[Grid]
     missing: str  # why there are no real samples, or empty
@@ -60,18 +61,28 @@ def write_report(workdir: Path, members: list[Path] | None = None) -> Path:
     for picture in (*page.grids, *page.charts):
         if picture.png is not None:
             (pictures / picture.file).write_bytes(picture.png)
+    if page.arms is not None:
+        (pictures / arms.FILE).write_bytes(page.arms.png)
     write_text(workdir / "report.md", render("page.md.jinja", page))
     write_text(workdir / "report.html", render("page.html.jinja", page))
     return workdir / "report.html"
 
 
 def compose(runs: list[Run]) -> Page:
-    """The content of a page, from the runs' own numbers."""
+    """The content of a page, from the runs' own numbers.
+
+    Of a population's arms the table and the picture show every seed; pictures, numbers
+    and curves are those of each arm's first.
+    """
+    population, told = arms.arms_of(runs), headline(runs)
+    if population is not None:
+        runs = [arm.runs[0] for arm in arms.grouped(runs)]
     real, missing = _real(runs)
     epoch = real.epoch if real is not None else None
     return Page(
-        coverage.headline(runs),
+        told,
         _summary(runs, real),
+        population,
         findings(runs, epoch),
         grids(runs, real),
         missing,
@@ -79,6 +90,11 @@ def compose(runs: list[Run]) -> Page:
         charts(runs),
         runs,
     )
+
+
+def headline(runs: list[Run]) -> str:
+    """The page's first sentence."""
+    return arms.headline(runs) or coverage.headline(runs)
 
 
 def render(template: str, page: Page) -> str:
