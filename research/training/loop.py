@@ -199,10 +199,16 @@ class _Training:
             medium = run.evaluator.medium
             count = max(medium.SHOWN, WATCHED)
             samples = run.evaluator.draw(state, run.job.experiment.seed, count)
-            watched = run.evaluator.watched(samples)
-            if watched:
+            if self._is_due() and (watched := run.evaluator.watched(samples)):
                 run.record.metrics(self.step, self.seconds, watched)
             run.record.samples(self.step, samples[: medium.SHOWN], run.job.dataset)
+
+    def _is_due(self) -> bool:
+        """Whether a run in one go saves here too, and not only where a stop fell."""
+        experiment = self.runs[0].job.experiment
+        return self.step % experiment.checkpoint_every == 0 or (
+            self.step == experiment.steps
+        )
 
 
 def finite(tree: Any) -> bool:
