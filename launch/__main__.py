@@ -41,6 +41,12 @@ def prepare_environment() -> None:
     folder = str(Path(cache) / "gan-lstm-lab" / "xla")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    # Collectives of several CPU devices starve a pool of fewer than four threads each.
+    flags = os.environ.get("XLA_FLAGS", "").split("device_count=")[-1].split()
+    devices = os.environ.get("JAX_NUM_CPU_DEVICES") or (flags or ["1"])[0]
+    if devices.isdigit() and int(devices) > 1:
+        threads = max(4 * int(devices), os.cpu_count() or 1)
+        os.environ.setdefault("NPROC", str(threads))
     # Messages of C++ parts below errors are for their developers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -17,7 +17,10 @@ def main(arguments: list[str]) -> int:
     from research.training.run import kept_states
 
     about = read_json(options.workdir / "config.json")
-    hashes = {step: state_hash(state) for step, state in kept_states(options.workdir)}
+    hashes = {
+        step: "damaged" if state is None else state_hash(state)
+        for step, state in kept_states(options.workdir)
+    }
     if options.json:
         print(json.dumps({"experiment": about["experiment"], "states": hashes}))
         return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from research import parts
+from research.errors import UserError
 
 
 def to_dict(settings: Any) -> Any:
@@ -31,12 +32,17 @@ def from_dict(values: Any, hint: Any = None) -> Any:
       hint: the type that the field asks for, to tell a tuple from a list.
 
     Raises:
-      UserError: a part that does not exist here.
+      UserError: a part, or a field of one, that does not exist here.
     """
     if isinstance(values, dict) and "part" in values:
         part = parts.find("research", values["part"])
         hints = typing.get_type_hints(part)
         fields = {name: value for name, value in values.items() if name != "part"}
+        if gone := [name for name in fields if name not in hints]:
+            raise UserError(
+                f"{values['part']} has no {gone[0]!r} any more, which these settings "
+                f"give: read them with the commit that wrote them (config.json has it)"
+            )
         return part(**{n: from_dict(v, hints.get(n)) for n, v in fields.items()})
     if isinstance(values, str) and Path in (hint, *typing.get_args(hint)):
         return Path(values)

@@ -5,9 +5,13 @@ config.json     `experiment`, `claim`, `family`, `medium`, `config`, `stamp`; ha
 metrics.jsonl   one JSON object a log step, `step` and `seconds` first
 tensorboard/    the same as events
 samples/        samples of fixed noise at each checkpoint, in their medium's format
+end.json        how the last start ended: `verdict`, `step`, and whether it is
+                `resumable`
 summary.json    final metrics with floors and intervals, times, verdict
 """
 
+import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -17,15 +21,16 @@ from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from research import media
 from research.errors import UserError
 from research.settings import differences
 from research.training import animation
+from research.training.events import Events
 
 # It warns of each NaN in lines of its own; a run's end says so in one.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
+logging.getLogger("tensorboardX.summary").setLevel(logging.ERROR)
 
 # A change of these leaves every step of a run as it is.
 FREE_FIELDS = (
@@ -52,8 +57,9 @@ class Record:
             a run of other settings.
         """
         self.workdir = workdir
-        self._events: SummaryWriter | None = None
-        self._lines: IO[str] | None = None
+        self._events: Events | None = None
+        self._lines: IO[bytes] | None = None
+        self._unwritten = b""  # lines that a full disk refused
         self._lock = _lock(workdir)
         try:
             config = workdir / "config.json"
@@ -71,10 +77,8 @@ class Record:
         lines = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(path, text)
-        self._lines = path.open("a")
-        self._events = SummaryWriter(
-            str(self.workdir / "tensorboard"), purge_step=step + 1
-        )
+        self._lines = path.open("ab", buffering=0)
+        self._events = Events(self.workdir / "tensorboard", step + 1)
         return lines[-1]["seconds"] if lines else 0.0
 
     def metrics(self, step: int, seconds: float, values: dict[str, float]) -> None:
@@ -82,18 +86,25 @@ class Record:
         assert self._lines is not None
         assert self._events is not None
         line = {"step": step, "seconds": round(seconds, 3)} | values
-        self._lines.write(json.dumps(line) + "\n")
-        self._lines.flush()
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+        self._unwritten += json.dumps(line).encode() + b"\n"
+        with contextlib.suppress(OSError):  # a full disk: the next line tries again
+            self._append()
+            self._events.scalars(step, values)
 
     def samples(self, step: int, samples: np.ndarray, dataset: ModuleType) -> None:
         """Writes samples for people, as their medium does, and as an array."""
         medium = media.of(dataset)
         folder = self.workdir / "samples"
-        folder.mkdir(exist_ok=True)
-        medium.write(samples, folder / f"step_{step:08d}{medium.SUFFIX}", dataset)
-        np.save(folder / "final.npy", samples)
+        with contextlib.suppress(OSError):  # pictures are no reason to end a run
+            folder.mkdir(exist_ok=True)
+            medium.write(samples, folder / f"step_{step:08d}{medium.SUFFIX}", dataset)
+            np.save(folder / "final.npy", samples)
+
+    def ended(self, verdict: str, step: int) -> None:
+        """Writes end.json: how this start ended, and whether another would go on."""
+        resumable = verdict in ("preempted", "interrupted")
+        values = {"verdict": verdict, "step": step, "resumable": resumable}
+        write_json(self.workdir / "end.json", values)
 
     def animate(self) -> None:
         """Writes samples/training.gif, a frame a checkpoint, of PNG samples."""
@@ -106,10 +117,23 @@ class Record:
     def close(self) -> None:
         """Flushes, and gives the workdir back."""
         if self._lines is not None:
+            with contextlib.suppress(OSError):
+                self._append()
             self._lines.close()
+            self._lines = None
         if self._events is not None:
             self._events.close()
         self._lock.close()
+
+    def _append(self) -> None:
+        """Writes the lines that are due, whole or not at all."""
+        assert self._lines is not None
+        size = os.fstat(self._lines.fileno()).st_size
+        written = os.write(self._lines.fileno(), self._unwritten)
+        if written < len(self._unwritten):
+            os.ftruncate(self._lines.fileno(), size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._unwritten = b""
 
 
 def refuse_other_settings(workdir: Path, old: dict, new: dict) -> None:

@@ -14,7 +14,7 @@ from research.experiment import Experiment
 from research.metrics import health
 from research.settings import from_dict, to_dict
 from research.training import loop
-from research.training.checkpoints import Checkpoints
+from research.training.checkpoints import Checkpoints, DamagedError
 from research.training.job import (
     Job,
     prepare,
@@ -173,6 +173,7 @@ def _train(
         found[workdir]["health"] = health.verdict(read_metrics(workdir))
         if outcome.verdict == "done":
             run.record.animate()
+        run.record.ended(outcome.verdict, outcome.step)
         if outcome.verdict in ("done", "nan"):
             run.record.summary(found[workdir])
     return found
@@ -210,16 +211,24 @@ def read(workdir: Path, step: int | None = None) -> Trained:
             )
         step = kept[-1] if step is None else step
         return Trained(job, step, checkpoints.restore(step, state_like(job)))
+    except DamagedError as damage:
+        raise UserError(
+            f"the checkpoint of step {step} in {workdir} is damaged ({damage}): name "
+            f"another with --step, or train again to make it anew"
+        ) from None
     finally:
         checkpoints.close()
 
 
 def kept_states(workdir: Path) -> Iterator[tuple[int, Any]]:
-    """Each committed checkpoint, ascending: step and state, as it lies on the disk."""
+    """Each committed checkpoint, ascending: step and state; None of a damaged one."""
     checkpoints = Checkpoints(workdir / "checkpoints")
     try:
         for step in checkpoints.steps():
-            yield step, checkpoints.restore(step)
+            try:
+                yield step, checkpoints.restore(step)
+            except DamagedError:
+                yield step, None
     finally:
         checkpoints.close()
 

@@ -1,15 +1,23 @@
 """Ending a run in good order: Ctrl-C and a termination notice set a flag.
 
-The loop looks at the flag after each step, saves and ends. A second Ctrl-C ends the
-process at once; what was committed before stays.
+The loop looks at the flag after each call, saves and ends. A second Ctrl-C ends the
+process at once; what was committed before stays. A notice that the loop cannot answer
+in time (it is compiling, or waits for a device) ends the process from a thread: nothing
+since the last checkpoint could have been saved, and the code still says: start again.
 """
 
+import os
 import signal
+import socket
+import sys
+import threading
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
+PREEMPTED = 85  # exit code
+SECONDS_TO_ANSWER = 8.0
 
 
 class StopRequest:
@@ -27,12 +35,36 @@ class StopRequest:
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """Takes SIGINT and SIGTERM for the time of the block."""
+def listening(seconds: float = SECONDS_TO_ANSWER) -> Iterator[StopRequest]:
+    """Takes SIGINT and SIGTERM for the time of the block.
+
+    Args:
+      seconds: after SIGTERM the process is ended if the block is not over by then.
+    """
     request = StopRequest()
+    over = threading.Event()
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    watch = threading.Thread(target=_watch, args=(receiver, over, seconds), daemon=True)
+    watch.start()
+    # Written to by the C handler, even while Python's must wait for a compilation.
+    old_descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     old = {number: signal.signal(number, request.handle) for number in NAMES}
     try:
         yield request
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(old_descriptor)
+        over.set()
+        sender.close()
+        watch.join()
+        receiver.close()
+
+
+def _watch(receiver: socket.socket, over: threading.Event, seconds: float) -> None:
+    """Ends the process if a notice of preemption is not answered in time."""
+    while received := receiver.recv(1):
+        if received[0] == signal.SIGTERM and not over.wait(seconds):
+            print("no answer to the notice: ended, resumable", file=sys.stderr)
+            os._exit(PREEMPTED)

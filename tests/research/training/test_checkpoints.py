@@ -1,5 +1,6 @@
 """Checkpoints hold every bit of a state, on real folders."""
 
+import shutil
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from research.training.checkpoints import Checkpoints
+from research.errors import UserError
+from research.training.checkpoints import Checkpoints, DamagedError
 from research.training.hashing import state_hash
 from research.training.loop import finite
 
@@ -126,6 +128,109 @@ def test_a_save_that_was_killed_is_not_seen(folder, tmp_path):
     reader.save(10, a_state(3))
     reader.close()
     assert folder().steps() == [5, 10]
+
+
+# --- damage --------------------------------------------------------------------------
+
+
+def files(folder):
+    return sorted(f for f in folder.rglob("*") if f.is_file())
+
+
+def damaged(path, kind, rng):
+    """Cuts, changes or deletes a file."""
+    content = bytearray(path.read_bytes())
+    if kind == "deleted":
+        path.unlink()
+    elif kind == "cut":
+        path.write_bytes(content[: rng.integers(len(content) + 1)])
+    elif content:
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["cut", "changed", "deleted"])
+def test_damage_is_found_or_does_no_harm(folder, tmp_path, kind):
+    """Whatever happens to a file: the very numbers come back, or DamagedError."""
+    state, wanted = a_state(), state_hash(a_state())
+    writer = folder()
+    writer.save(7, state)
+    writer.close()
+    step = tmp_path / "checkpoints" / "7"
+    whole = tmp_path / "whole"
+    shutil.copytree(step, whole)
+    rng, found = np.random.default_rng(0), 0
+    print("seed 0")
+    reader = folder()
+    for path in files(step):
+        damaged(path, kind, rng)
+        try:
+            assert state_hash(reader.restore(7, like(state))) == wanted
+        except DamagedError:
+            found += 1
+        shutil.rmtree(step)
+        shutil.copytree(whole, step)
+    assert found >= 2
+
+
+def test_other_numbers_under_a_right_structure_are_damage(folder, tmp_path):
+    """A whole checkpoint of another state in the place of this one."""
+    writer = folder()
+    writer.save(1, a_state(1))
+    writer.save(2, a_state(2))
+    writer.close()
+    place = tmp_path / "checkpoints"
+    shutil.rmtree(place / "2" / "state")
+    shutil.copytree(place / "1" / "state", place / "2" / "state")
+    with pytest.raises(DamagedError, match="not those that were saved"):
+        folder().restore(2, like(a_state()))
+
+
+def test_a_damaged_step_is_set_aside_and_not_seen(folder, tmp_path):
+    writer = folder()
+    for step in (1, 2):
+        writer.save(step, a_state(step))
+    writer.close()
+    reader = folder()
+    assert reader.set_aside(2) == tmp_path / "checkpoints_damaged" / "2"
+    assert reader.steps() == [1]
+    reader.save(2, a_state(3))
+    reader.close()
+    assert state_hash(folder().restore(2)) == state_hash(a_state(3))
+    assert (tmp_path / "checkpoints_damaged" / "2").is_dir()
+
+
+def test_a_state_of_other_code_is_refused_with_the_difference(folder):
+    writer = folder()
+    writer.save(7, a_state())
+    writer.close()
+    other = a_state()._replace(average={"w": np.ones(3, np.float32)})
+    other.params["Dense_0"]["kernel"] = np.ones((3, 6), np.float32)
+    with pytest.raises(UserError) as refusal:
+        folder().restore(7, like(other))
+    text = str(refusal.value)
+    assert "average/w None → float32[3]" in text
+    assert "params/Dense_0/kernel float32[3, 5] → float32[3, 6]" in text
+    assert "\n" not in text
+
+
+def test_a_save_that_fails_is_told_and_the_next_one_works(folder, tmp_path):
+    """A file in the place of the folder: writing fails, as on a lost or full disk."""
+    writer, place = folder(), tmp_path / "checkpoints"
+    writer.save(1, a_state(1))
+    assert writer.problem(wait=True) is None
+    place.rename(tmp_path / "away")
+    place.write_text("in the way")
+    told = writer.save(2, a_state(2)) or writer.problem(wait=True)
+    assert told
+    assert "\n" not in told
+    place.unlink()
+    (tmp_path / "away").rename(place)
+    assert writer.problem() is None
+    assert writer.save(3, a_state(3)) is None
+    assert writer.close() is None
+    assert folder().steps() == [1, 3]
+    assert state_hash(folder().restore(3)) == state_hash(a_state(3))
 
 
 # --- the hash ------------------------------------------------------------------------

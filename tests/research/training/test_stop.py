@@ -2,10 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from research.training.stop import listening
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def send(number):
@@ -57,3 +63,36 @@ def test_the_old_handlers_come_back():
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+BUSY = """
+import hashlib
+from research.training.stop import listening
+with listening(seconds=1.0) as stop:
+    print("busy", flush=True)
+    # One call of C, as a compilation is: Python's handlers wait for its end.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+"""
+
+
+def test_a_notice_that_cannot_be_answered_ends_the_process_in_time():
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY], cwd=ROOT, stdout=subprocess.PIPE, stderr=-1
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"busy\n"
+        began = time.monotonic()
+        while process.poll() is None and time.monotonic() < began + 30:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        assert process.wait() == 85
+        assert time.monotonic() < began + 20
+        assert b"resumable" in process.stderr.read()
+
+
+def test_a_notice_that_is_answered_leaves_the_process_alone():
+    with listening(seconds=0.5) as stop:
+        send(signal.SIGTERM)
+        assert stop.reason == "preempted"
+    time.sleep(0.7)
