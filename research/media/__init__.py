@@ -16,6 +16,10 @@ has
       samples repeat `training`, up to 10,000 real ones that were trained on
   watch(samples, dataset) -> {name: float}  optional, at each checkpoint: `diversity`,
       how much samples differ, and others; logged as shares of what real ones have
+  beside_nearest(samples, training, dataset)  optional: some of the samples in rows,
+      each above a row of the training samples nearest to them
+  strips(ways, file)  optional: samples [ways, steps, …] as a PNG, a row for each way;
+      with still(sample) -> a PIL image, for a film
   refuse(count, dataset, held_out)  optional: raises UserError, before a run is trained,
       where `count` samples and so many held-out ones have no score
 
@@ -28,8 +32,6 @@ others get a row with their own name and unit.
 
 A medium that a GAN can imitate has besides, both traceable,
 
-  strips(ways, file)  optional: samples [ways, steps, …] as a PNG, a row for each way;
-      with still(sample) -> a PIL image, for a film
   to_network(samples)    float32 as D reads them and G makes them, of the same shape
   from_network(outputs)  the inverse: what G makes → samples
 

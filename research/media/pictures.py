@@ -11,7 +11,7 @@ from PIL import Image
 
 from research import features
 from research.errors import UserError
-from research.metrics import bits, pictures
+from research.metrics import bits, memorisation, pictures
 from research.metrics.measured import Measured
 
 ENTRY = "image"
@@ -94,6 +94,30 @@ def likelihood(found: dict[str, np.ndarray]) -> dict[str, Measured]:
     How often the likeliest pixel was right means little beside it.
     """
     return {"bits_per_pixel": bits.measure(found["loss"], 1, "bits a pixel")}
+
+
+def beside_nearest(
+    samples: np.ndarray, training: np.ndarray, dataset: Any
+) -> np.ndarray:
+    """Ten samples in two rows, each above the row of the training pictures nearest.
+
+    Nearest by the difference of all pixels; of each channel by itself where the
+    channels are digits of their own.
+    """
+    shown = samples[: 2 * COLUMNS]
+    parts = features.of(dataset).see(shown[:1]).parts
+
+    def blocks(images):
+        """[pictures · parts, pixels of a part]"""
+        split = np.stack(np.split(images, parts, axis=-1), axis=1)
+        return split.reshape(len(images) * parts, -1)
+
+    known = pictures.once(blocks(training))
+    place = memorisation.nearest(blocks(shown), known).place
+    shape = (len(shown), parts, *shown.shape[1:3], shown.shape[3] // parts)
+    nearest = np.concatenate(list(np.moveaxis(known[place].reshape(shape), 1, 0)), -1)
+    rows = zip(*(np.split(one, 2) for one in (shown, nearest)), strict=True)
+    return np.concatenate([half for row in rows for half in row])
 
 
 def grid(images: np.ndarray, columns: int = COLUMNS, gap: int = GAP) -> np.ndarray:

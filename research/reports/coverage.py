@@ -74,16 +74,16 @@ def _variety(run: Run) -> str:
     )
     if modes is None:
         return ""
+    what = "pictures" if run.medium == "pictures" else "samples"
     told = [
-        f"{number(modes.value)} {modes.unit} classes in {modes.samples:,} pictures"
+        f"{number(modes.value)} {modes.unit} classes in {modes.samples:,} {what}"
         f"{_real(modes)}"
     ]
     if kl is not None:
         told.append(f"KL to uniform {number(kl.value)} nats{_real(kl)}")
     if pairs is not None:
         told.append(
-            f"two pictures differ by {number(pairs.value)} of the pixel "
-            f"range{_real(pairs)}"
+            f"two {what} differ by {number(pairs.value)} {pairs.unit}{_real(pairs)}"
         )
     return f"{run.name}: {'; '.join(told)}."
 

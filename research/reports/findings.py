@@ -12,6 +12,9 @@ from research.reports.longer import longer
 from research.reports.numbers import duration, listing, number, span, times
 from research.reports.runs import Run
 from research.reports.strengths import CLOSE, strengths
+from research.reports.table import KINDS
+
+COPIED = 0.6  # the copying test's low end, beyond which copies are spoken of
 
 
 class Finding(NamedTuple):
@@ -32,6 +35,7 @@ def findings(runs: list[Run], epoch: int | None) -> list[Finding]:
         Finding("Who is best at what", strengths(runs)),
         Finding("Variety", coverage.finding(runs)),
         Finding("Likeness", (likeness(runs),)),
+        Finding("Copies", tuple(map(copies, runs))),
         Finding("Likelihood", (likelihood(runs),)),
         Finding("Drawing", (drawing(runs),)),
         Finding("Training", tuple(map(training, runs))),
@@ -44,26 +48,42 @@ def findings(runs: list[Run], epoch: int | None) -> list[Finding]:
 
 def likeness(runs: list[Run]) -> str:
     """Whose pictures are nearest to real ones."""
-    scored = [
-        (run.metrics["digit_frechet"], run.name)
-        for run in runs
-        if "digit_frechet" in run.metrics
-    ]
-    scored.sort(key=lambda pair: pair[0].value)
-    if not scored:
+    names = [name for name in KINDS if name == "fid" or name.endswith("_frechet")]
+    name = next((n for n in names if any(n in run.metrics for run in runs)), None)
+    if name is None:
         return ""
-    (first, name), *others = scored
-    text = f"{name} is {number(first.value)}{_interval(first.low, first.high)} away"
+    title = KINDS[name].title
+    scored = [(run.metrics[name], run.name) for run in runs if name in run.metrics]
+    scored.sort(key=lambda pair: pair[0].value)
+    (first, best), *others = scored
+    text = f"{best} is {number(first.value)}{_interval(first.low, first.high)} away"
     if first.floor:
         ratio = times(first.value / first.floor)
         text += f", {ratio} the floor of {number(first.floor)} that real ones score"
     rest = [f"{other} is {number(measured.value)} away" for measured, other in others]
     text = "; ".join([text, *rest])
-    text = f"By digit-feature Fréchet distance from real pictures, {text}."
+    title = title if title.isupper() else title[0].lower() + title[1:]
+    text = f"By {title} from real pictures, {text}."
     level = [other for measured, other in others if _reaches(measured, first)]
     if level:
-        text += f" {listing([name, *level])} cannot be told apart by it."
+        text += f" {listing([best, *level])} cannot be told apart by it."
     return text
+
+
+def copies(run: Run) -> str:
+    """Whether a run repeats its training data."""
+    test = run.metrics.get("copying")
+    if test is None or test.low is None or test.high is None:
+        return ""
+    share = f"{100 * test.value:.0f}\u00a0%"
+    text = f"a sample is nearer to the training data than a held-out one in {share}"
+    if test.low > COPIED:
+        told = f"{text} of pairs: it repeats training examples"
+    elif test.high < 1 - COPIED:
+        told = f"{text} of pairs: it lies off the data, and copies nothing"
+    else:
+        told = f"{text} of pairs, by chance 50\u00a0%: no sign of copying"
+    return f"{run.name}: {told}."
 
 
 def likelihood(runs: list[Run]) -> str:

@@ -9,10 +9,12 @@ import numpy as np
 
 from research import data, media, parts
 from research.errors import UserError
+from research.evaluation import COPIED_FROM
 from research.experiment import Data
 from research.reports import coverage
 from research.reports.runs import Run
 from research.settings import from_dict
+from research.sources.split import Split
 
 REAL_SEED = 0
 
@@ -34,6 +36,7 @@ class RealData(NamedTuple):
     samples: np.ndarray  # held out, as many as the medium shows
     medium: ModuleType
     dataset: Any  # in research/data, or as configured
+    training: np.ndarray  # samples that were trained on, up to 10,000
     epoch: int  # training examples in an epoch
     about: str  # the first line of the data set's docstring
 
@@ -49,13 +52,17 @@ def real_data(run: Run) -> RealData:
     held_out, train = (
         dataset.load(split, settings.folder) for split in ("test", "train")
     )
-    arrays = jax.tree.map(jnp.asarray, held_out.arrays)
-    positions = jnp.arange(medium.SHOWN, dtype=jnp.uint32)
-    batch = dataset.batch(arrays, REAL_SEED, positions)
+    shown = _samples(held_out, dataset, medium.SHOWN)
+    training = _samples(train, dataset, min(train.examples, COPIED_FROM))
     about = (dataset.__doc__ or settings.name).strip().splitlines()[0]
-    return RealData(
-        np.asarray(batch[medium.ENTRY]), medium, dataset, train.examples, about
-    )
+    return RealData(shown, medium, dataset, training, train.examples, about)
+
+
+def _samples(split: Split, dataset: Any, count: int) -> np.ndarray:
+    """The first samples of a split, in the order of REAL_SEED."""
+    positions = jnp.arange(count, dtype=jnp.uint32)
+    batch = dataset.batch(jax.tree.map(jnp.asarray, split.arrays), REAL_SEED, positions)
+    return np.asarray(batch[media.of(dataset).ENTRY])
 
 
 def grids(runs: list[Run], real: RealData | None) -> list[Grid]:
@@ -89,7 +96,19 @@ def grids(runs: list[Run], real: RealData | None) -> list[Grid]:
         found.append(
             _grid(run.name, run.name, note, what, run.samples, medium, dataset)
         )
+        if real is not None and hasattr(medium, "beside_nearest"):
+            found.append(_nearest(run, real))
     return found
+
+
+def _nearest(run: Run, real: RealData) -> Grid:
+    """A run's samples, each above the training sample nearest to it."""
+    assert run.samples is not None
+    shown = real.medium.beside_nearest(run.samples, real.training, real.dataset)
+    note = "rows 1 and 3; below each the nearest training data"
+    what = f"drawn by {run.name}, and below them the nearest training samples"
+    title = f"{run.name}, nearest"
+    return _grid(f"{run.name}_nearest", title, note, what, shown, *real[1:3])
 
 
 def _dataset(run: Run) -> tuple[Data, Any]:

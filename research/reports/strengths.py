@@ -48,6 +48,8 @@ METRICS = (
     ("most classes", "modes_captured", 1),
     ("most even use of them", "kl_to_uniform", -1),
     ("nearest to real pictures", "digit_frechet", -1),
+    ("nearest to real pictures", "pixel_frechet", -1),
+    ("nearest to real pictures", "fid", -1),
     ("most accurate", "accuracy", 1),
 )
 COSTS: tuple[tuple[str, Callable[[Run], float | None]], ...] = (

@@ -175,10 +175,15 @@ def _parameters(run: Run) -> Cell:
     return Cell(f"{sum(counts.values()):,}", split if len(counts) > 1 else "")
 
 
+def _health(run: Run) -> Cell:
+    return Cell(run.summary.get("health", "–").replace("_", " "))
+
+
 COSTS: tuple[tuple[str, str, Callable[[Run], Cell]], ...] = (
     ("Time of a training step", "median, quartiles over log windows", _step_seconds),
     ("Time to draw 1,000 pictures", "median, compilation left out", _draw_seconds),
     ("Training time", "first step to last, compilation included", _training_seconds),
+    ("Health", "of the record: collapsed, diverged, D saturated or none", _health),
     ("Training steps", "updates of every network", lambda run: Cell(f"{run.steps:,}")),
     ("Parameters", "trained ones", _parameters),
 )

@@ -12,7 +12,7 @@ from research.reports.page import write_report
 from research.reports.runs import read_run
 
 NAMES = ("seed_gan", "steady_gan", "pixel_lstm")
-PICTURES = 5 + 3  # real, real at two levels, three runs; three charts
+PICTURES = 8 + 3  # real, real at two levels, three runs, nearest; three charts
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 # Counts what is drawn and writes it where --dump-dom shows it.
 PROBE = """<script>
@@ -75,7 +75,7 @@ def test_a_browser_without_network_draws_every_picture(report, tmp_path, width):
     assert run.returncode == 0, run.stderr
     found = re.search(r'data-found="([^"]*)"', run.stdout)
     assert found is not None, run.stdout[-500:]
-    assert found[1] == "5+3 wide=false"
+    assert found[1] == "8+3 wide=false"
 
 
 def test_the_page_says_what_the_numbers_say(report):
