@@ -4,12 +4,17 @@
 Both compute the same: the article's pair with its non-saturating losses, from pictures
 on the device to the updated weights of both, Adam included. `fresh` takes new noise
 for D's update, as the article does; `shared` uses G's pass for both updates.
+
+How much of the machine that uses is told beside it: the step's multiplications at the
+pace of a product of two 2048 × 2048 matrices, timed in the same rounds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from kernels.measure import interleaved, row, torch_on_all_cores
 from research.experiment import Data, Experiment
@@ -27,13 +32,55 @@ RUNS = 12
 TORCH_LAYOUTS = ("torch", "torch channels_last")
 
 
+MATRIX = 2048  # rows and columns of the product that stands for the machine's peak
+
+
 def rows() -> Iterator[dict[str, Any]]:
     """Milliseconds a step at batch 64, full width, ours and PyTorch's in turn."""
     for noise in ("shared", "fresh"):
         calls = {"ours": our_step(noise)}
         calls |= {name: torch_step(noise, name) for name in TORCH_LAYOUTS}
+        calls["matrix"] = matrix_product()
         case = f"seed_pair batch {BATCH_SIZE}, {noise} noise"
-        yield row("gan", case, "ours", "step", interleaved(calls, RUNS), TORCH_LAYOUTS)
+        taken = interleaved(calls, RUNS)
+        yield row("gan", case, "ours", "step", taken, TORCH_LAYOUTS)
+        yield share_of_peak(case, noise, taken)
+
+
+def share_of_peak(
+    case: str, noise: str, taken: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """The row of the step's pace as a share of the matrix product's, in each round."""
+    work = BATCH_SIZE * multiplications(noise) / MATRIX**3
+    share = 100 * work * taken["matrix"] / taken["ours"]
+    found = row("gan", case, "share", "of matrix peak", {"share": share})
+    return found | {"unit": "%"}
+
+
+def multiplications(noise: str) -> int:
+    """Of one picture's share in a step, each layer's taps at the edges counted in full.
+
+    A layer costs as much backward to its weights, and again to its input, as forward;
+    G's first layer has no gradient to its input, nor has D's where D itself learns.
+    """
+    settings = seed_pair.Model()
+    width, taps = settings.width, 25
+    dense = settings.latent * 49 * 4 * width
+    grown = taps * (49 * 8 * width**2 + 49 * 2 * width**2 + 196 * width * 3)
+    read = taps * 196 * 3 * width
+    judged = read + taps * 49 * 2 * width**2 + 49 * 2 * width
+    drawing = dense + grown
+    learning_g = drawing + drawing + grown
+    learning_d = 2 * (judged + judged + judged - read)  # of real and of fake
+    again = drawing if noise == "fresh" else 0
+    return learning_g + again + learning_d + 2 * judged
+
+
+def matrix_product() -> Callable[[], None]:
+    """One call multiplies two matrices of MATRIX rows, float32, by jax."""
+    one = jax.random.normal(jax.random.key(0), (MATRIX, MATRIX))
+    multiply = jax.jit(jnp.matmul)
+    return lambda: jax.block_until_ready(multiply(one, one))
 
 
 def our_step(noise: Any) -> Callable[[], None]:
