@@ -6,7 +6,9 @@ reverse KL of 0.70 for its GAN, 23.8 and 0.13 for PacGAN2, after 400,000 steps o
 larger networks.
 
 Cost: as `ring`.
-Expected: 25 of 25 modes.
+Expected: 25 of 25 modes. Measured, seeds 0 to 2: 25 each, 87.7, 87.3 and 86.8 % of high
+quality, reverse KL 0.024, 0.054 and 0.046 nats (real points: 0.006). The non-saturating
+loss alone, same seeds: 23, 24 and 25 modes, reverse KL 0.171, 0.160 and 0.097.
 Run:  python -m launch train grid --population.seeds 3
 """
 

@@ -3,9 +3,11 @@
 Eight Gaussians of deviation 0.01 on the unit circle, the constants of PacGAN (Lin
 2018), two perceptrons of 3 × 128 units, batch 128, Adam falling on a cosine.
 
-Cost: about two minutes on two idle CPU cores; `--budget minutes` a fifth of that.
-Expected: 8 of 8 modes.
-Run:  python -m launch train ring
+Cost: three seeds at once took 28 minutes on two cores that others kept busy;
+`--budget minutes` is a fifth of the steps.
+Expected: 8 of 8 modes. Measured, seeds 0 to 2: 8 each, 97.1, 95.3 and 95.6 % of high
+quality, reverse KL 0.010, 0.008 and 0.011 nats (real points: 0.002).
+Run:  python -m launch train ring --population.seeds 3
 """
 
 from research.experiment import Budget, Data, Experiment

@@ -56,6 +56,8 @@ def test_it_loads_or_says_what_ships_instead(name, split, folder):
         assert drawn["label"].dtype == jnp.int32
         assert 0 <= drawn["label"].min() <= drawn["label"].max() < part.LABELS
     other = jax.jit(part.batch)(found.arrays, jnp.uint32(2), positions)
+    if name == "dirac":  # one point, whatever the seed
+        return
     assert not np.array_equal(drawn[entry], other[entry])
 
 

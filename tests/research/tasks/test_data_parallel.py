@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from research.experiment import Data, Experiment
-from research.models import digit_classifier, seed_pair
+from research.models import digit_classifier, mlp, seed_pair
 from research.optimizers import Optimizer
 from research.sources.split import Split
 from research.task import example_keys
@@ -65,6 +65,9 @@ def start(job):
 
     def draw(path, leaf):
         name = jax.tree_util.keystr(path)
+        if "spectral" in name:  # a unit vector
+            values = rng.normal(size=leaf.shape)
+            return np.asarray(values / np.linalg.norm(values), leaf.dtype)
         if "param" in name or "average[0]" in name:
             shift = 1.0 if "scale" in name else 0.0
             fan = np.prod(leaf.shape[:-1]) if leaf.ndim > 1 else 100
@@ -101,6 +104,35 @@ JOBS = {
         job_of,
         seed_pair.Model(width=2, latent=4),
         Gan("relativistic", {"r1": 1.0, "r2": 1.0}, "fresh", ema=0.5),
+        SGD,
+    ),
+    # Several updates a step on data of their own, and all that draws by example
+    "remedied gan": partial(
+        job_of,
+        mlp.Model((28, 28, 3), hidden=4, layers=1, bounded=True, spectral=True),
+        Gan(
+            "hinge",
+            {"wgan_gp": 0.5, "dragan": 0.3},
+            generator_steps=2,
+            discriminator_steps=2,
+            packing=2,
+            instance_noise=0.2,
+            augmentations=("translation",),
+            historical_averaging=0.1,
+        ),
+        SGD,
+    ),
+    # What compares the samples of all devices
+    "coupled gan": partial(
+        job_of,
+        mlp.Model(
+            (28, 28, 3), 4, layers=1, discriminator_norm=True, minibatch_kernels=2
+        ),
+        Gan(
+            order="simultaneous",
+            discriminator_batches="joint",
+            generator_objective="features",
+        ),
         SGD,
     ),
     # BatchNorm, and pictures turned and moved by each example's own key
