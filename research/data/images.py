@@ -1,6 +1,8 @@
 """Pictures of yours: a folder of PNG or JPEG files, an npz, npy or idx file.
 
-`--data.path` names it; sizes, crops and the range of values are said, never guessed.
+`--data.path` names it, or the folder of any set of images that tensorflow-datasets has
+prepared in array_record files (~/tensorflow_datasets/NAME/VERSION). Sizes, crops and
+the range of values are said, never guessed.
 """
 
 from research.errors import UserError

@@ -1,22 +1,24 @@
-"""Pictures of the user's own: a folder of PNG and JPEG files, an npz, npy or idx file.
+"""Pictures of the user's own: a folder of files, an npz, npy or idx file, a tfds set.
 
 Nothing is guessed: sizes that differ, a value range that is not declared and a file
 that cannot be read are refused in one line with the way out. A picture is held out by
 its own content (the first bytes of its SHA-256), so equal pictures never lie on both
-sides, and adding files moves none from one side to the other.
+sides, and adding files moves none from one side to the other. A set that
+tensorflow-datasets has prepared keeps its own split "test", where it has one.
 """
 
 import dataclasses
 import functools
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
 from research.errors import UserError
-from research.sources import idx, order
+from research.sources import idx, order, silence
 from research.sources.split import Split, fingerprint
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -74,8 +76,8 @@ class UserPictures:
         del data_dir
         if split not in ("train", "test"):
             raise UserError(f"{self.path} has no split {split!r}: 'train' or 'test'")
-        images, labels = _read(self)
-        rows = held_out(images) == (split == "test")
+        images, labels, test = _read(self)
+        rows = test == (split == "test")
         if not rows.any():
             raise UserError(
                 f"--data.path {self.path}: too few of its {len(images)} pictures "
@@ -95,10 +97,14 @@ def held_out(images: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)
-def _read(settings: UserPictures) -> tuple[np.ndarray, np.ndarray | None]:
-    """All pictures, read once a process, and their labels where known."""
-    path = settings.path.expanduser()
-    if path.is_dir():
+def _read(
+    settings: UserPictures,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """All pictures, read once a process, labels where known, which are held out."""
+    path, test = settings.path.expanduser(), None
+    if (path / "dataset_info.json").exists():
+        images, labels, test = _prepared(path, settings)
+    elif path.is_dir():
         images, labels = _folder(path, settings)
     elif path.suffix in (".npz", ".npy"):
         images, labels = _numpy(path, settings)
@@ -115,7 +121,7 @@ def _read(settings: UserPictures) -> tuple[np.ndarray, np.ndarray | None]:
             f"--data.path {path} holds {len(images)} pictures: {LEAST} or more are "
             f"needed"
         )
-    return images, labels
+    return images, labels, held_out(images) if test is None else test
 
 
 def _folder(
@@ -139,6 +145,47 @@ def _folder(
     classes = sorted(set(parents))
     labels = np.array([classes.index(parent) for parent in parents], np.int32)
     return np.stack(pictures), labels
+
+
+def _prepared(
+    folder: Path, settings: UserPictures
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """The `image` and `label` of a set of tensorflow-datasets, by its version's folder.
+
+    Raises:
+      UserError: no images, sizes that differ, or files that cannot be read here.
+    """
+    import tensorflow_datasets as tfds
+
+    pictures, labels, splits = [], [], []
+    with silence.quiet():
+        try:
+            builder: Any = tfds.builder_from_directory(folder)
+            names = [name for name in ("train", "test") if name in builder.info.splits]
+            for name in names or list(builder.info.splits):
+                for record in builder.as_data_source(name):
+                    picture = PIL.Image.fromarray(np.squeeze(record["image"]))
+                    pictures.append(_fitted(picture, settings, f"{folder.parent.name}"))
+                    labels.append(record.get("label"))
+                    splits.append(name)
+        except UserError:
+            raise
+        except Exception as error:  # tfds', protobuf's, Riegeli's: each has its own
+            text = str(error).partition("\n")[0] or type(error).__name__
+            raise UserError(
+                f"--data.path {folder}: cannot be read without TensorFlow ({text}): it "
+                f"must hold a feature `image`, prepared with file_format array_record"
+            ) from error
+    different = next((p for p in pictures if p.shape != pictures[0].shape), None)
+    if different is not None:
+        raise UserError(
+            f"--data.path {folder}: pictures are {_shape(pictures[0])} and "
+            f"{_shape(different)}; make them alike, sizes with --data.size N "
+            f"--data.crop centre"
+        )
+    known = None if None in labels else np.array(labels, np.int32)
+    test = np.array([name == "test" for name in splits]) if "test" in splits else None
+    return np.stack(pictures), known, test
 
 
 def _opened(file: Path) -> PIL.Image.Image:

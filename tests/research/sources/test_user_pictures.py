@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from research import data
+from research.data import digits
 from research.errors import UserError
 from research.experiment import Data
 from research.sources import user_pictures
@@ -196,3 +197,28 @@ def test_settings_of_pictures_are_refused_for_sets_that_have_none():
         data.find(Data("digits", size=8))
     with pytest.raises(UserError, match=r"--data\.length 8: images has no length"):
         data.find(Data("images", length=8))
+
+
+def test_a_set_that_tfds_has_prepared_is_read_with_its_own_split(tmp_path):
+    """`digits` by its folder: the same pictures and labels, the same held out."""
+    want = {name: digits.load(name, tmp_path) for name in ("train", "test")}
+    place = tmp_path / "digits" / "1.0.0"
+    part = found(place)
+    assert (part.IMAGE_SHAPE, part.LABELS) == ((28, 28, 1), 10)
+    for name, split in want.items():
+        pairs = [
+            sorted(
+                (image.tobytes(), int(label))
+                for image, label in zip(
+                    one.arrays["image"], one.arrays["label"], strict=True
+                )
+            )
+            for one in (split, part.load(name))
+        ]
+        assert pairs[0] == pairs[1]
+    for file in place.glob("*train.array_record*"):
+        file.write_bytes(file.read_bytes()[:1000])
+    user_pictures._read.cache_clear()
+    told = refusal(place)
+    assert "cannot be read without TensorFlow" in told
+    assert "array_record" in told
