@@ -46,7 +46,9 @@ def from_dict(values: Any, hint: Any = None) -> Any:
         return part(**{n: from_dict(v, hints.get(n)) for n, v in fields.items()})
     if isinstance(values, str) and Path in (hint, *typing.get_args(hint)):
         return Path(values)
-    if isinstance(values, list) and typing.get_origin(hint) is tuple:
+    kinds = (hint, *typing.get_args(hint))  # of `X | None` too
+    pair = any(typing.get_origin(kind) is tuple for kind in kinds)
+    if isinstance(values, list) and pair:
         return tuple(values)
     return values
 

@@ -98,3 +98,9 @@ def test_members_of_a_comparison_are_its_fields_in_order():
     for name, run in runs.items():
         assert run == parts.find("experiments", name).experiment("minutes")
     assert members(tiny()) is None
+
+
+def test_a_pair_that_may_be_left_out_comes_back_as_a_pair():
+    data = Data("images", path=Path("a.npz"), value_range=(0.0, 1.0))
+    assert repr(through_json(data)) == repr(data)
+    assert through_json(Data("digits")).value_range is None
