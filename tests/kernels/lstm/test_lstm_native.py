@@ -87,7 +87,9 @@ def test_it_is_what_a_cpu_takes():
     case = next(c for c in CASES if c.name == "odd")
     assert native.supports(case.case("bfloat16")) == "bfloat16: only float32 is done"
     weights = jax.eval_shape(lambda: arrays_of(case)[1])
-    assert explain(jax.ShapeDtypeStruct((3, 7, 5), jnp.float32), weights) == {
+    told = explain(jax.ShapeDtypeStruct((3, 7, 5), jnp.float32), weights)
+    assert told.pop("pallas_gpu").startswith("it is for NVIDIA GPUs, and this is a cpu")
+    assert told == {
         "pallas_tpu": explain_tpu(),
         "native": "taken",
         "xla": "able",
