@@ -45,7 +45,10 @@ def test_the_good_call_is_taken():
         ({"lengths": jnp.zeros(2)}, r"lengths is float32\[2\]"),
         ({"lengths": jnp.array([1, 4])}, r"lengths holds 4, .*\[0, 3\]"),
         ({"lengths": jnp.array([-1, 3])}, r"lengths holds -1"),
-        ({"backend": "cudnn"}, "backend 'cudnn' is not one of pallas_tpu, pallas_gpu, native"),
+        (
+            {"backend": "cudnn"},
+            "backend 'cudnn' is not one of pallas_tpu, pallas_gpu, native",
+        ),
         ({"residuals": "all"}, "residuals is 'all', not one of recompute, store"),
     ],
 )
