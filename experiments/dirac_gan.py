@@ -32,7 +32,10 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 Games = dataclasses.make_dataclass(
-    "Games", [(name, Experiment) for name in ARMS], frozen=True
+    "Games",
+    [(name, Experiment) for name in ARMS],
+    frozen=True,
+    namespace={"__module__": __name__},  # config.json names it; 3.12 has module=
 )
 
 

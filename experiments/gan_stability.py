@@ -40,7 +40,10 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 Stability = dataclasses.make_dataclass(
-    "Stability", [(name, Experiment) for name in ARMS], frozen=True
+    "Stability",
+    [(name, Experiment) for name in ARMS],
+    frozen=True,
+    namespace={"__module__": __name__},  # config.json names it; 3.12 has module=
 )
 
 
