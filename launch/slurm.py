@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     wanted, submit, out, rest = read(arguments[1:])
     name = arguments[0]
     workdir, rest = take_option(rest, "--workdir")
+    tools.refuse_several(wanted["nodes"], f"--nodes {wanted['nodes']}")
     chosen = choose(name, rest)  # a mistake is told here, and not by a job next day
     folder = Path(workdir or Path("runs") / chosen.name)
     start = slurm.runner(wanted.pop("runner"))

@@ -41,9 +41,10 @@ SLICES = {
 
 
 @pytest.mark.parametrize("name", SLICES)
-def test_a_pod_for_each_machine_of_a_slice(capsys, name):
+def test_a_pod_for_each_machine_of_a_slice(name):
     pods, resource, chips, accelerator, topology = SLICES[name]
-    job = job_of(manifest(capsys, "--target", name))
+    wanted = jobset.Wanted("a", targets.find(name), ("train", "x"), None, COMMIT)
+    job = job_of(jobset.manifest(wanted))
     assert job["parallelism"] == job["completions"] == pods
     pod = job["template"]["spec"]
     (train,) = pod["containers"]
@@ -137,6 +138,7 @@ def test_a_refusal_is_a_line(capsys, fake, error, says):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
+        (["--target", "v5e-16"], "asks for 4 machines"),
         (["--target", "v5e-9"], "did you mean 'v5e-8'?"),
         (["--target", "v5e-8", "--name", "A b"], "such as a-b"),
         (["--target", "v5e-8", "--image", "a;b"], "--image 'a;b'"),

@@ -153,6 +153,7 @@ def test_dry_run_shows_quoted_commands_and_calls_nothing(gcloud, capsys):
         ("--workdir runs/a", "give a bucket"),
         ("--target v7x-8", "launch/run gke"),
         ("--target h100-8", "not had by queued resources"),
+        ("--target v5e-16", "asks for 4 machines"),
         ("--target v5e-9", "did you mean 'v5e-8'?"),
         ("--code zip", "must be git or archive"),
         ("--teardown maybe", "yes or no"),

@@ -32,15 +32,14 @@ def script(*more, name="seed_lstm"):
 
 
 def test_the_header_and_the_command(capsys, tmp_path):
-    options = ["--nodes", "2", "--time", "01:00:00", "--sbatch=--gres=gpu:8"]
+    options = ["--time", "01:00:00", "--sbatch=--gres=gpu:8"]
     assert main(script(*options, "--workdir", str(tmp_path))) == 0
     text = capsys.readouterr().out
     for line in (
-        "--nodes=2", "--time=01:00:00", "--gres=gpu:8", "--requeue",
+        "--nodes=1", "--time=01:00:00", "--gres=gpu:8", "--requeue",
         "--signal=TERM@120", "--open-mode=append", f"--output={tmp_path}/slurm_%j.txt",
     ):  # fmt: skip
         assert f"#SBATCH {line}\n" in text
-    assert "export LAUNCH_DISTRIBUTED=slurm" in text
     assert "launch/run train seed_lstm --batch-size 8 --workdir" in text
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     assert list(tmp_path.iterdir()) == []
@@ -67,6 +66,7 @@ def test_shell_characters_stay_words(capsys, tmp_path):
         (["--time", "1 h"], "--time '1 h'"),
         (["--workdir", "a\n#SBATCH --uid=0"], "--workdir"),
         (["--workdir", "a%j"], "--workdir"),
+        (["--nodes", "2"], "asks for 2 machines"),
         (["--nodes", "0"], "--nodes is 0"),
         (["--nodes", "two"], "give a whole number"),
         (["--task.encoding", "x", "--out", __file__], "exists: name a new file"),
@@ -98,6 +98,9 @@ def test_the_scripts_own_rules():
     job = slurm.Job("a", ("launch/run", "train", "x"), Path("/tmp/x"), array="0-3%2")
     text = slurm.script(job)
     assert "#SBATCH --array=0-3%2\n" in text
+    several = slurm.script(job._replace(nodes=2))
+    assert "#SBATCH --nodes=2\n" in several
+    assert "export LAUNCH_DISTRIBUTED=slurm\nsrun" in several
     with pytest.raises(UserError, match="--sbatch"):
         slurm.script(job._replace(array=None, options=("--x=1 --y",)))
 
