@@ -2,20 +2,22 @@
 
 import argparse
 import json
-from pathlib import Path
+
+from launch import buckets
 
 
 def main(arguments: list[str]) -> int:
     """`evaluate WORKDIR [--step N] [--json]`."""
     parser = argparse.ArgumentParser(prog="launch/run evaluate")
-    parser.add_argument("workdir", type=Path)
+    parser.add_argument("workdir")
     parser.add_argument("--step", type=int, help="a kept checkpoint; else the newest")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args(arguments)
+    workdir = buckets.reading(options.workdir)
 
     from research.training import run
 
-    trained = run.read(options.workdir, options.step)
+    trained = run.read(workdir, options.step)
     found = run.measure(trained.job, trained.state, run.evaluator_of(trained.job))
     if options.json:
         print(json.dumps({"step": trained.step} | found))

@@ -2,24 +2,26 @@
 
 import argparse
 import json
-from pathlib import Path
+
+from launch import buckets
 
 
 def main(arguments: list[str]) -> int:
     """`inspect WORKDIR [--json]`."""
     parser = argparse.ArgumentParser(prog="launch/run inspect")
-    parser.add_argument("workdir", type=Path)
+    parser.add_argument("workdir")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args(arguments)
+    workdir = buckets.reading(options.workdir)
 
     from research.training.hashing import state_hash
     from research.training.record import read_json
     from research.training.run import kept_states
 
-    about = read_json(options.workdir / "config.json")
+    about = read_json(workdir / "config.json")
     hashes = {
         step: "damaged" if state is None else state_hash(state)
-        for step, state in kept_states(options.workdir)
+        for step, state in kept_states(workdir)
     }
     if options.json:
         print(json.dumps({"experiment": about["experiment"], "states": hashes}))

@@ -3,11 +3,13 @@
 import argparse
 from pathlib import Path
 
+from launch import buckets
+
 
 def main(arguments: list[str]) -> int:
     """`report WORKDIR [WORKDIR …] [--out FOLDER]`."""
     parser = argparse.ArgumentParser(prog="launch/run report")
-    parser.add_argument("workdirs", type=Path, nargs="+", metavar="WORKDIR")
+    parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
     parser.add_argument("--out", type=Path, help="folder; default: the first WORKDIR")
     options = parser.parse_args(arguments)
 
@@ -15,12 +17,13 @@ def main(arguments: list[str]) -> int:
     from research.errors import UserError
     from research.reports.runs import find_members
 
-    first, *more = options.workdirs
-    for workdir in options.workdirs:
+    workdirs = [buckets.reading(workdir) for workdir in options.workdirs]
+    first, *more = workdirs
+    for workdir in workdirs:
         if not workdir.is_dir():
             raise UserError(f"{workdir} is no folder: name the workdir of a run")
     if more and options.out is None:
         raise UserError("several runs: say with --out FOLDER where the page goes")
-    members = [run for workdir in options.workdirs for run in find_members(workdir)]
+    members = [run for workdir in workdirs for run in find_members(workdir)]
     report(options.out or first, members)
     return 0

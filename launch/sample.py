@@ -4,13 +4,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from launch import buckets
+
 WALK_STEPS = 10  # samples of a way, both ends included
 
 
 def main(arguments: list[str]) -> int:
     """`sample WORKDIR [--count N] [--walk N] [--seed N] [--step N] [--out FILE]`."""
     parser = argparse.ArgumentParser(prog="launch/run sample")
-    parser.add_argument("workdir", type=Path)
+    parser.add_argument("workdir")
     parser.add_argument("--count", type=int, default=25, help="samples (default: 25)")
     parser.add_argument(
         "--walk", type=int, metavar="N", help="N ways from sample to sample, and a GIF"
@@ -19,13 +21,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--step", type=int, help="a kept checkpoint; else the newest")
     parser.add_argument("--out", type=Path, help="file; default: in WORKDIR/samples")
     options = parser.parse_args(arguments)
+    workdir = buckets.reading(options.workdir)
 
     from research.errors import UserError
     from research.training import run
 
     if options.count < 1:
         raise UserError(f"--count is {options.count}: give 1 or more")
-    trained = run.read(options.workdir, options.step)
+    trained = run.read(workdir, options.step)
     evaluator = run.evaluator_of(trained.job)
     if not evaluator.draws:
         raise UserError(
@@ -41,7 +44,7 @@ def main(arguments: list[str]) -> int:
     name = (
         f"{kind}_step_{trained.step:08d}_seed_{options.seed}{evaluator.medium.SUFFIX}"
     )
-    out = options.out or options.workdir / "samples" / name
+    out = options.out or workdir / "samples" / name
     if options.out and out.exists():
         raise UserError(f"--out {out} exists: name a new file")
     out.parent.mkdir(parents=True, exist_ok=True)

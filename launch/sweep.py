@@ -3,9 +3,11 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from launch import slurm
-from launch._settings import take_all, take_flag, take_number, take_option
+from launch import buckets, slurm
+from launch._settings import Chosen, take_all, take_flag, take_number, take_option
+from launch.sweeps import points, running, table
 from launch.train import EXIT_CODES
 from research.errors import UserError
 from research.parts import suggestion
@@ -27,16 +29,68 @@ def main(arguments: list[str]) -> int:
     --workdir FOLDER   where the runs and the table go
     --only N           run the N-th point alone, as a task of an array does
     """
-    from launch.sweeps import points as sweep_points
-    from launch.sweeps import running, table
-
     if not arguments or arguments[0] in ("-h", "--help"):
         print(main.__doc__)
         return 0 if arguments else 2
     if arguments[0].startswith("-"):
         raise UserError("which experiment? `launch/run list` names them")
-    given = list(arguments)
-    over, rest = take_all(given[1:], "--over")
+    wanted, rest = read(arguments)
+    chosen, found = points.points(
+        arguments[0],
+        rest,
+        [points.axis(text) for text in wanted.over],
+        wanted.seeds,
+        wanted.draws,
+        wanted.draw_seed,
+    )
+    place = wanted.workdir or Path("runs") / f"sweep_{chosen.name}"
+    if wanted.how == "slurm":
+        if buckets.is_bucket(place):
+            raise UserError(f"--workdir {place}: the tasks of an array share a disk")
+        return _array(arguments, len(found), Path(place), chosen.name, wanted)
+    if wanted.only is not None:
+        if not 0 <= wanted.only < len(found):
+            last = len(found) - 1
+            raise UserError(
+                f"--only {wanted.only}: this sweep's points are 0 to {last}"
+            )
+        found = [found[wanted.only]]
+    with buckets.training(place) as folder:
+        ended = run_missing(chosen, found, folder, wanted)
+        if ended in ("interrupted", "preempted"):
+            again = shlex.join(["launch/run", "sweep", *arguments])
+            print(f"{ended}, saved; go on with: {again}")
+            return EXIT_CODES[ended]
+        if wanted.only is not None:
+            return EXIT_CODES[running.verdict(folder / found[0].name) or "nan"]
+        return tabulate(found, folder, wanted)
+
+
+class Wanted(NamedTuple):
+    """The options of a sweep."""
+
+    over: list[str]
+    seeds: int
+    draws: int | None
+    draw_seed: int
+    workers: int
+    only: int | None
+    how: str
+    metric: str | None
+    workdir: str | None
+    as_json: bool
+    job: dict[str, Any]  # of slurm
+    submit: bool
+    out: str | None
+
+
+def read(arguments: list[str]) -> tuple[Wanted, list[str]]:
+    """The options, and the experiment's own.
+
+    Raises:
+      UserError: a value that none of them takes.
+    """
+    over, rest = take_all(arguments[1:], "--over")
     seeds, rest = take_number(rest, "--seeds", 1)
     draws, rest = take_number(rest, "--random", None)
     draw_seed, rest = take_number(rest, "--draw-seed", 0)
@@ -46,53 +100,44 @@ def main(arguments: list[str]) -> int:
     metric, rest = take_option(rest, "--metric")
     workdir, rest = take_option(rest, "--workdir")
     as_json, rest = take_flag(rest, "--json")
-    how = how or "one"
-    job: dict = {}
-    submit, out = False, None
+    how, job, submit, out = how or "one", {}, False, None
     if how == "slurm":
         job, submit, out, rest = slurm.read(rest)
     if how not in WAYS:
         raise UserError(f"--how {how}{suggestion(how, list(WAYS))}")
-    if not over and (seeds or 1) < 2:
+    seeds = 1 if seeds is None else seeds
+    if not over and seeds == 1:
         raise UserError(
             "over what? --over optimizer.learning-rate=1e-3,1e-4 or --seeds 5"
         )
-    axes = [sweep_points.axis(text) for text in over]
-    chosen, found = sweep_points.points(
-        given[0], rest, axes, seeds or 1, draws, draw_seed or 0
-    )
-    folder = Path(workdir or Path("runs") / f"sweep_{chosen.name}")
-    if only is not None:
-        if not 0 <= only < len(found):
-            raise UserError(
-                f"--only {only}: this sweep's points are 0 to {len(found) - 1}"
-            )
-        found = [found[only]]
+    numbers = (draw_seed or 0, 2 if workers is None else workers, only)
+    ways = (how, metric, workdir, as_json, job, submit, out)
+    return Wanted(over, seeds, draws, *numbers, *ways), rest
+
+
+def run_missing(
+    chosen: Chosen, found: list[points.Point], folder: Path, wanted: Wanted
+) -> str:
+    """Runs what has no end yet; the verdict of all."""
     left = running.missing(found, folder)
-    if left and len(left) < len(found):
+    if len(left) < len(found):
         print(f"sweep: {len(found) - len(left)} of {len(found)} are done already")
-    ended = "done"
-    if how == "slurm":
-        return _array(given, len(found), folder, chosen.name, job, submit, out)
-    if left and how == "one":
-        ended = running.one_after_another(chosen.name, chosen.claim, left, folder)
-    elif left and how == "population":
-        ended = running.population(chosen.name, chosen.claim, left, folder)
-    elif left:
-        ended = running.processes(left, folder, workers or 1)
-    if ended in ("interrupted", "preempted"):
-        print(
-            f"{ended}, saved; go on with: {shlex.join(['launch/run', 'sweep', *given])}"
-        )
-        return EXIT_CODES[ended]
-    if only is not None:
-        return EXIT_CODES[running.verdict(folder / found[0].name) or "nan"]
-    best = table.choose_metric(found, folder, metric)
+    if not left:
+        return "done"
+    if wanted.how == "processes":
+        return running.processes(left, folder, wanted.workers)
+    way = running.population if wanted.how == "population" else running.one_by_one
+    return way(chosen.name, chosen.claim, left, folder)
+
+
+def tabulate(found: list[points.Point], folder: Path, wanted: Wanted) -> int:
+    """Writes and shows the table."""
+    best = table.choose_metric(found, folder, wanted.metric)
     if best is None:
         raise UserError(f"no run in {folder} came to an end that was measured")
     made = table.rows(found, folder, *best)
     picture = table.write(made, folder, *best)
-    if as_json:
+    if wanted.as_json:
         print(json.dumps(json.loads((folder / "sweep.json").read_text())))
         return 0
     print("\n".join(table.lines(made, *best)))
@@ -101,25 +146,20 @@ def main(arguments: list[str]) -> int:
 
 
 def _array(
-    given: list[str],
-    count: int,
-    folder: Path,
-    name: str,
-    wanted: dict,
-    submit: bool,
-    out: str | None,
+    given: list[str], count: int, folder: Path, name: str, wanted: Wanted
 ) -> int:
     """A job array: each task is this command, for one point."""
     from launch.clusters import slurm as scripts
 
-    start = scripts.runner(wanted.pop("runner"))
+    about = dict(wanted.job)
+    start = scripts.runner(about.pop("runner"))
     _, _, _, plain = slurm.read(given)
     _, plain = take_option(plain, "--how")
     job = scripts.Job(
-        name=wanted.pop("name") or f"sweep_{name}",
+        name=about.pop("name") or f"sweep_{name}",
         command=(*start, "sweep", *plain),
         logs=folder,
         array=f"0-{count - 1}",
-        **wanted,
+        **about,
     )
-    return slurm.deliver(job, submit, out)
+    return slurm.deliver(job, wanted.submit, wanted.out)

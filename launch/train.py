@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from launch import buckets
 from launch._settings import Chosen, choose, claim, take_option
 from research import parts
 from research.errors import UserError
@@ -21,8 +22,8 @@ def main(arguments: list[str]) -> int:
     failures = failures_of(fail_on)
     also = ("--workdir FOLDER", "--fail-on collapsed,diverged,d_saturated")
     chosen = choose(rest[0], rest[1:], also)
-    folder = Path(workdir or Path("runs") / chosen.name)
-    verdict = train(chosen, folder, failures)
+    with buckets.training(workdir or Path("runs") / chosen.name) as folder:
+        verdict = train(chosen, folder, failures)
     if verdict in ("interrupted", "preempted"):
         again = shlex.join(["launch/run", "train", *arguments])
         print(f"{verdict}, saved; go on with: {again}")

@@ -31,9 +31,7 @@ def verdict(workdir: Path) -> str | None:
     return found if found in ("done", "nan") else None
 
 
-def one_after_another(
-    name: str, claim: str, found: Sequence[Point], folder: Path
-) -> str:
+def one_by_one(name: str, claim: str, found: Sequence[Point], folder: Path) -> str:
     """In this process; the verdict of all."""
     with listening() as stop:
         for number, point in enumerate(found, 1):
