@@ -1,0 +1,138 @@
+"""repeat WORKDIR: runs it again as recorded, and says whether the numbers match."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from launch import buckets
+
+COMPARED = (
+    "commit",
+    "diff",
+    "untracked",
+    "versions",
+    "environment",
+    "python",
+    "device",
+    "devices",
+    "native_kernels",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """`repeat WORKDIR [--workdir NEW] [--json]`; exit code 1 where numbers differ."""
+    parser = argparse.ArgumentParser(prog="launch/run repeat")
+    parser.add_argument("workdir")
+    parser.add_argument(
+        "--workdir", dest="new", type=Path, help="default: WORKDIR_repeated"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args(arguments)
+
+    from launch.train import EXIT_CODES, verdict_of
+    from research.errors import UserError
+    from research.settings import from_dict
+    from research.training.record import read_json
+    from research.training.run import run_all
+    from research.training.stamp import stamp
+    from research.training.stop import listening
+
+    old = buckets.reading(options.workdir)
+    new = options.new or old.with_name(f"{old.name}_repeated")
+    about = read_json(old / "config.json")
+    if read_json(old / "summary.json")["verdict"] != "done":
+        raise UserError(f"{old} did not come to its end: `launch/run train` it first")
+    experiment = from_dict(about["config"])
+    changed = differing(about["stamp"], stamp())
+    if not options.json:
+        for line in changed:
+            print(f"not as it was: {line}")
+    with listening() as stop:
+        found = run_all(about["experiment"], about["claim"], {new: experiment}, stop)
+    verdict = verdict_of(summary["verdict"] for summary in found.values())
+    if verdict in ("interrupted", "preempted"):
+        print(f"{verdict}, saved; the same command goes on")
+        return EXIT_CODES[verdict]
+    result = compare(old, new) | {"not_as_it_was": changed, "workdir": str(new)}
+    same = result["metrics_equal"] and result["state_equal"]
+    if options.json:
+        print(json.dumps(result | {"matches": same}))
+    else:
+        for line in told(result):
+            print(line)
+    return 0 if same else 1
+
+
+def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What a run's stamp says that is not so here, a line each."""
+    found = []
+    for name in COMPARED:
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        if name in ("diff", "untracked"):
+            found.append(f"{name}: the files are not those of then")
+        else:
+            found.append(f"{name} {old} → {new}")
+    return found
+
+
+def compare(old: Path, new: Path) -> dict[str, Any]:
+    """Final metrics, every logged line, and the last state's hash, side by side."""
+    from research.errors import UserError
+    from research.training.hashing import state_hash
+    from research.training.record import read_json, read_metrics
+    from research.training.run import kept_states
+
+    summaries = [read_json(place / "summary.json") for place in (old, new)]
+    logs = [[_plain(line) for line in read_metrics(place)] for place in (old, new)]
+    *_, (step, before) = kept_states(old)
+    *_, (_, after) = kept_states(new)
+    if before is None or after is None:
+        damaged = old if before is None else new
+        raise UserError(
+            f"the last checkpoint of {damaged} is damaged: nothing to compare"
+        )
+    first = next(
+        (a["step"] for a, b in zip(*logs, strict=False) if a != b),
+        None if len(logs[0]) == len(logs[1]) else min(len(log) for log in logs),
+    )
+    metrics = [summary["metrics"] for summary in summaries]
+    changed = {
+        name: [m[name]["value"] if name in m else None for m in metrics]
+        for name in metrics[0] | metrics[1]
+        if metrics[0].get(name) != metrics[1].get(name)
+    }
+    return {
+        "step": step,
+        "metrics_equal": not changed and first is None,
+        "state_equal": state_hash(before) == state_hash(after),
+        "first_step_that_differs": first,
+        "metrics_that_differ": changed,
+        "hash": state_hash(after),
+    }
+
+
+def told(result: dict[str, Any]) -> list[str]:
+    """The comparison in words."""
+    if result["metrics_equal"] and result["state_equal"]:
+        short = result["hash"][:16]
+        return [
+            f"the numbers match: every metric, and the state of step {result['step']} "
+            f"bit for bit (SHA-256 {short}…)"
+        ]
+    lines = ["the numbers do not match"]
+    if result["first_step_that_differs"] is not None:
+        lines.append(
+            f"  logged lines differ from step {result['first_step_that_differs']}"
+        )
+    for name, (old, new) in result["metrics_that_differ"].items():
+        lines.append(f"  {name}: {old} → {new}")
+    if not result["state_equal"]:
+        lines.append(f"  the state of step {result['step']} is not the same")
+    return lines
+
+
+def _plain(line: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in line.items() if name != "seconds"}

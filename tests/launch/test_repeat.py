@@ -1,0 +1,102 @@
+"""`repeat`: the same run again from what it recorded, and whether the numbers match."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from launch.repeat import compare, differing
+from research.training import stamp as stamps
+
+
+@pytest.fixture(scope="module")
+def run(launch, tmp_path_factory):
+    """A small run, and what came of repeating it."""
+    workdir = tmp_path_factory.mktemp("repeat") / "run"
+    command = (
+        "train seed_lstm --steps 6 --batch-size 8 --model.hidden 4 "
+        "--validation-examples 20 --checkpoint-every 3 --log-every 1"
+    )
+    code, _, error = launch.within(*command.split(), "--workdir", workdir)
+    assert code == 0, error
+    return workdir, launch.within("repeat", workdir, "--json")
+
+
+def test_the_numbers_match_bit_for_bit(run, launch):
+    workdir, (code, out, error) = run
+    assert code == 0, error
+    found = json.loads(out.splitlines()[-1])
+    assert found["matches"]
+    assert found["step"] == 6
+    changed = {line.partition(":")[0] for line in found["not_as_it_was"]}
+    assert changed <= {"diff", "untracked"}  # of whoever works here meanwhile
+    again = workdir.with_name("run_repeated")
+    assert found["hash"] == launch.hashes(again)[6] == launch.hashes(workdir)[6]
+
+
+def test_a_number_that_changed_is_named(run, tmp_path):
+    workdir, _ = run
+    other = tmp_path / "other"
+    shutil.copytree(workdir, other)
+    summary = json.loads((other / "summary.json").read_text())
+    summary["metrics"]["loss"]["value"] += 1e-9
+    (other / "summary.json").write_text(json.dumps(summary))
+    text = (other / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    changed = [line for line in lines if "loss" in line][3]
+    changed["loss"] += 1e-9
+    (other / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    found = compare(workdir, other)
+    assert not found["metrics_equal"]
+    assert list(found["metrics_that_differ"]) == ["loss"]
+    assert found["first_step_that_differs"] == changed["step"]
+    assert found["state_equal"]
+
+
+def test_the_stamp_has_all_that_a_run_is_made_from(run):
+    workdir, _ = run
+    stamp = json.loads((workdir / "config.json").read_text())["stamp"]
+    assert {
+        "commit", "dirty", "diff", "untracked", "command", "versions", "environment",
+        "device", "devices", "topology", "python",
+    } <= set(stamp)  # fmt: skip
+    assert stamp["topology"]["processes"] == 1
+    assert differing(stamp, stamp) == []
+    changed = stamp | {"devices": 1, "diff": "+1"}
+    found = differing(changed, stamp)
+    assert any("devices 1 → " in line for line in found)
+    assert any("diff: the files are not those" in line for line in found)
+
+
+def test_uncommitted_changes_are_kept(tmp_path, monkeypatch):
+    def git(*words):
+        names = ["-c", "user.name=t", "-c", "user.email=t@t"]
+        subprocess.run(["git", *names, *words], cwd=tmp_path, check=True)
+
+    git("init", "--quiet")
+    (tmp_path / "a.txt").write_text("one\n")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "one")
+    monkeypatch.setattr(stamps, "ROOT", tmp_path)
+    clean = stamps.stamp()
+    assert (clean["dirty"], clean["diff"], clean["untracked"]) == (False, "", {})
+    (tmp_path / "a.txt").write_text("two\n")
+    (tmp_path / "new é.txt").write_text("")
+    found = stamps.stamp()
+    assert found["dirty"]
+    assert "-one" in found["diff"]
+    assert "+two" in found["diff"]
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert found["untracked"] == {"new é.txt": empty}
+
+
+def test_mistakes(launch, tmp_path, run):
+    code, _, error = launch.within("repeat", tmp_path)
+    assert (code, "holds no run" in error) == (2, True)
+    workdir, _ = run
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(workdir, unfinished)
+    (unfinished / "summary.json").write_text('{"verdict": "nan"}')
+    code, _, error = launch.within("repeat", unfinished)
+    assert (code, "did not come to its end" in error) == (2, True)
