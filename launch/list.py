@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> int:
 
 def _claim(name: str) -> str:
     """The first line of the file's docstring, read without running the file."""
-    spec = importlib.util.find_spec(f"experiments.{name}")
+    dotted = name if "." in name else f"experiments.{name}"
+    spec = importlib.util.find_spec(dotted)
     assert spec is not None
     assert spec.origin is not None
     docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text()))

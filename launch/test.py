@@ -1,10 +1,38 @@
-"""test: runs pytest over the tests, with any of its arguments."""
+"""test: runs pytest over the tests, with any of its arguments; --fork over a fork."""
 
 import os
 import sys
 
+# The tests that run over every part they find.
+CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
+
 
 def main(arguments: list[str]) -> int:
-    """`test [pytest's arguments]`; becomes pytest and does not return."""
+    """`test [--fork PACKAGE] [pytest's arguments]`; becomes pytest.
+
+    --fork PACKAGE  only what the tests of this repository say of that package's parts
+    """
+    from launch._settings import take_option
+
+    fork, arguments = take_option(arguments, "--fork")
+    if fork is not None:
+        arguments = [*CONTRACTS, *arguments, "-k", fork]
+        os.environ["FORKS"] = fork
+        os.environ["FORK_BACKENDS"] = " ".join(_backends(fork))
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])
+
+
+def _backends(fork: str) -> list[str]:
+    """Kernel backends of a fork: the files of its folder `backends`."""
+    import importlib.util
+    from pathlib import Path
+
+    from research.errors import UserError
+
+    spec = importlib.util.find_spec(fork)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"--fork {fork}: no such package; PYTHONPATH has to lead to it")
+    folder = Path(spec.submodule_search_locations[0]) / "backends"
+    stems = (file.stem for file in sorted(folder.glob("[!_]*.py")))
+    return [f"{fork}.backends.{stem}" for stem in stems]

@@ -4,11 +4,16 @@ A part is a file in its family's folder (`hinge` → `research/losses/hinge.py`)
 code outside the repository, a dotted module (`my_lab.losses.cubic`), optionally with
 an attribute of it (`my_lab.models:Tall`). Adding a part is adding a file: there is
 no list to edit.
+
+A fork that keeps its parts in folders of the families' names (`my_lab/losses/cubic.py`)
+is named by the variable FORKS: then `names` has them too, and so have the verb `list`
+and the tests that run over what they find.
 """
 
 import difflib
 import importlib
 import importlib.util
+import os
 import pkgutil
 from types import ModuleType
 from typing import Any
@@ -19,12 +24,20 @@ from research.errors import UserError
 def names(package: str) -> list[str]:
     """The parts in a folder, sorted: file stems without a leading underscore.
 
+    Those of the packages in FORKS come after them, by their dotted names.
+
     Args:
       package: dotted name of the folder, e.g. `research.losses` or `experiments`.
     """
-    folder = importlib.import_module(package)
-    stems = (module.name for module in pkgutil.iter_modules(folder.__path__))
-    return sorted(stem for stem in stems if not stem.startswith("_"))
+    family = package.removeprefix("research.")
+    found = _stems(package)
+    for fork in os.environ.get("FORKS", "").replace(",", " ").split():
+        if importlib.util.find_spec(fork) is None:
+            raise UserError(f"FORKS names {fork}, which PYTHONPATH does not lead to")
+        if importlib.util.find_spec(f"{fork}.{family}") is not None:
+            folder = f"{fork}.{family}"
+            found += [f"{folder}.{stem}" for stem in _stems(folder)]
+    return found
 
 
 def find(package: str, name: str) -> Any:
@@ -52,6 +65,12 @@ def suggestion(wrong: str, known: list[str]) -> str:
     near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{hint} (known: {', '.join(known)})"
+
+
+def _stems(package: str) -> list[str]:
+    folder = importlib.import_module(package)
+    stems = (module.name for module in pkgutil.iter_modules(folder.__path__))
+    return sorted(stem for stem in stems if not stem.startswith("_"))
 
 
 def _module(package: str, path: str) -> ModuleType:

@@ -1,5 +1,7 @@
 """What `lstm` promises about lengths, resets, order and state, on every backend."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from kernels.lstm.op import able
 
 CASES = {case.name: case for case in tagged("test")}
 BACKENDS = [*able(CASES["odd"].case()), "kernels.lstm.interpreted"]
+BACKENDS += os.environ.get("FORK_BACKENDS", "").split()  # `launch/run test --fork`
 
 
 @pytest.fixture(params=BACKENDS)
