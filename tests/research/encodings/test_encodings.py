@@ -51,7 +51,11 @@ def test_a_picture_is_only_moved_in_training():
 @pytest.mark.parametrize("name", parts.names("research.encodings"))
 def test_every_encoding_keeps_the_batch_first_and_counts_classes(name):
     encoding = parts.find("research.encodings", name)
-    batch = batch_of(3)
+    batch = batch_of(3) | {
+        "frames": jnp.zeros((PICTURES, 5, 3)),
+        "tokens": jnp.zeros((PICTURES, 5), jnp.int32),
+        "lengths": jnp.array([5, 4, 3, 0], jnp.int32),
+    }  # whatever entry of research.data it reads
     inputs, targets = jax.eval_shape(lambda b: encoding.encode(b, None), batch)
     assert inputs.shape[0] == targets.shape[0] == PICTURES
     assert inputs.dtype == jnp.float32
