@@ -135,6 +135,7 @@ def submit(cluster, launch, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_submitted_preempted_requeued_and_done(cluster, submit, launch, tmp_path):
     """From submit to report, with one preemption on the way."""
     workdir = tmp_path / "run"
