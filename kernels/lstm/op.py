@@ -181,7 +181,7 @@ def explain(
     case = _case(x, weights, lengths, resets, h_mask, reverse, time_major)
     taken = _chosen(case, None)
     return {
-        name: "taken" if name == taken else _passed_over(backend, case) or "able"
+        name: "taken" if name == taken else passed_over(backend, case) or "able"
         for name, backend in BACKENDS.items()
     }
 
@@ -220,7 +220,7 @@ def able(case: Case) -> list[str]:
     return [n for n, backend in BACKENDS.items() if backend.supports(case) is None]
 
 
-def _passed_over(backend: Backend, case: Case) -> str | None:
+def passed_over(backend: Backend, case: Case) -> str | None:
     """Why a backend is not taken without its name; None if it may be."""
     reason = backend.supports(case)
     if reason is None and backend.hesitates is not None:
@@ -230,7 +230,7 @@ def _passed_over(backend: Backend, case: Case) -> str | None:
 
 def _chosen(case: Case, name: str | None) -> str:
     if name is None:
-        return next(n for n, b in BACKENDS.items() if _passed_over(b, case) is None)
+        return next(n for n, b in BACKENDS.items() if passed_over(b, case) is None)
     reason = _find(name).supports(case)
     if reason is not None:
         raise UnsupportedCase(

@@ -25,7 +25,8 @@ def sentence(
         return (
             f"a kernel does not fit into the on-chip memory (VMEM) of {target.name}"
             f"{_asked(message)}: it belongs to {_layer(message) or layer.name}; fewer "
-            f"hidden units there, or backend 'xla' for it, would help"
+            f"examples a device, fewer hidden units there, or backend 'xla' for it, "
+            f"would help"
         )
     return (
         f"out of memory on {target.name}{_asked(message)}: the largest array is "
@@ -38,6 +39,8 @@ def _asked(message: str) -> str:
     """The figures, in whatever words the compiler has for them."""
     pattern = r"\(?([\d.]+[GMK])\)?[^\d]{1,40}?exceeds[^\d]{1,60}?\(?([\d.]+[GMK])"
     if found := re.search(pattern, message):
+        return f" (it asks for {found[1]} of {found[2]})"
+    if found := re.search(r"size ([\d.]+[GMK]) and limit ([\d.]+[GMK])", message):
         return f" (it asks for {found[1]} of {found[2]})"
     if found := re.search(r"Used ([\d.]+[GMK]) of ([\d.]+[GMK])", message):
         return f" (it asks for {found[1]} of {found[2]})"

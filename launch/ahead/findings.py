@@ -125,6 +125,7 @@ class Largest(NamedTuple):
 
     batch_size: int  # the largest that was seen to fit; 0: none
     refused: int | None  # the smallest that was seen not to; None: the data ended it
+    why_not: str | None  # of that one
     compiled: int  # steps
 
 
@@ -137,16 +138,15 @@ def largest_batch(name: str, experiment: Experiment, target: Target) -> Largest:
     unit = target.devices
     most = job.train.examples // unit
 
-    tried = 0
+    reasons: dict[int, str | None] = {}  # of every batch that was tried
 
     def fits(shares: int) -> bool:
-        nonlocal tried
-        tried += 1
         wanted = dataclasses.replace(job.experiment, batch_size=shares * unit)
-        return of_job(job._replace(experiment=wanted), target).fits
+        reasons[shares] = of_job(job._replace(experiment=wanted), target).why_not
+        return reasons[shares] is None
 
     if most and fits(most):
-        return Largest(most * unit, None, tried)
+        return Largest(most * unit, None, None, 1)
     good, bad = 0, most
     candidate = min(max(job.experiment.batch_size // unit, 1), max(most - 1, 1))
     while bad - good > max(1, good // 16):
@@ -156,4 +156,4 @@ def largest_batch(name: str, experiment: Experiment, target: Target) -> Largest:
         else:
             bad = candidate
             candidate = (good + bad) // 2
-    return Largest(good * unit, bad * unit, tried)
+    return Largest(good * unit, bad * unit, reasons.get(bad), len(reasons))

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import jax
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from kernels import target as platforms
-from kernels.lstm import choices, tpu_compile, tpu_tiles
-from kernels.lstm.op import BACKENDS
+from kernels.lstm import choices, gpu_tiles, tpu_compile, tpu_tiles
+from kernels.lstm.op import BACKENDS, passed_over
 from launch.ahead import products
 from launch.ahead.targets import Target, devices
 from research import population
@@ -146,7 +145,7 @@ def compiling_for(target: Target) -> Iterator[None]:
         with tpu_tiles.compiling_for(target.chip.name):
             yield
     else:
-        with platforms.tracing_for("gpu"):
+        with gpu_tiles.compiling_for(gpu_tiles.H100):
             yield
 
 
@@ -174,7 +173,7 @@ def _kernels(seen: list[choices.Choice]) -> list[Kernel]:
         for name, backend in BACKENDS.items():
             if name == choice.backend:
                 break
-            passed[name] = backend.supports(choice.case) or "able, but not asked for"
+            passed[name] = passed_over(backend, choice.case) or "able"
         found.append(Kernel(choice.case._asdict(), calls, choice.backend, passed))
     return found
 

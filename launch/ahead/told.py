@@ -57,7 +57,7 @@ def largest(found: Largest) -> str:
     why = (
         "all of the training data"
         if found.refused is None
-        else f"{found.refused} does not fit"
+        else f"{found.refused} does not: {found.why_not}"
     )
     return f"  largest batch that fits: {found.batch_size} ({why}; {how})"
 

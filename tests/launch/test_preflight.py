@@ -94,6 +94,47 @@ def test_a_gan_on_an_h100(launch):
     assert any(c["kind"] == "all-reduce" for c in found["collectives"])
 
 
+def test_the_lstm_on_a_card_is_told_for_that_card(launch):
+    if not importlib.util.find_spec("jax_cuda13_plugin"):
+        pytest.skip("needs CUDA's compiler")
+    code, out, error = preflight(launch, "seed_lstm --target h100-1 --json")
+    assert code == 0, error
+    (kernel,) = json.loads(out)["kernels"]
+    reasons = " ".join(kernel["passed_over"].values())
+    assert kernel["backend"] == "pallas_gpu" or "pallas_gpu" in kernel["passed_over"]
+    assert "no card is known" not in reasons
+
+
+def test_the_largest_batch_is_found_between_what_fits_and_what_does_not(monkeypatch):
+    """The search alone: what fits is made up, 100 shares of 8."""
+    from types import SimpleNamespace
+
+    from launch._settings import choose
+    from launch.ahead import findings
+
+    experiment = choose("seed_lstm", ["--batch-size", "96"]).settings
+    job = SimpleNamespace(experiment=experiment, train=SimpleNamespace(examples=4000))
+    job._replace = lambda experiment: SimpleNamespace(experiment=experiment)
+    limit = 800
+
+    def of_job(job, target):
+        fits = job.experiment.batch_size <= limit
+        return SimpleNamespace(why_not=None if fits else "too large")
+
+    monkeypatch.setattr(findings.step, "job_of", lambda name, experiment: (job, None))
+    monkeypatch.setattr(findings, "of_job", of_job)
+    place = targets.find("v5e-8")
+    found = findings.largest_batch("x", experiment, place)
+    assert found.batch_size <= limit < found.refused
+    assert found.refused - found.batch_size <= found.batch_size / 8
+    assert found.batch_size % 8 == found.refused % 8 == 0
+    assert found.why_not == "too large"
+    limit = 4000
+    assert findings.largest_batch("x", experiment, place)[:3] == (4000, None, None)
+    limit = 0
+    assert findings.largest_batch("x", experiment, place).batch_size == 0
+
+
 def test_what_does_not_fit_is_told_with_its_layer(launch):
     command = "pixel_lstm --target v5e-1 --batch-size 20000"
     code, out, _ = preflight(launch, command)

@@ -99,4 +99,12 @@ def test_out_of_memory_is_a_sentence_with_a_layer_and_a_way_out():
     assert "asks for 256 MiB of 128" in told
     assert "VMEM" in told
     assert "Lstm/Layer_0" in told
+    scoped = (
+        "RESOURCE_EXHAUSTED: CompileTimeScopedVmemOom: Scoped allocation with size "
+    )
+    told = failures.sentence(
+        f"{scoped}17.02M and limit 16.00M exceeded", LAYER, place, ""
+    )
+    assert told is not None
+    assert "asks for 17.02M of 16.00M" in told
     assert failures.sentence("INTERNAL: a bug", LAYER, place, "…") is None
