@@ -137,10 +137,14 @@ def torch_step(noise: str, layout: str) -> Callable[[], None]:
         nn.Flatten(),
         nn.Linear(49 * 2 * width, 1),
     )
+    # On the GPU where there is one, as ours is.
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    generator.to(device)
+    discriminator.to(device)
     rates: dict[str, Any] = {"lr": LEARNING_RATE, "betas": (BETA1, 0.999)}
     update_g = torch.optim.Adam(generator.parameters(), **rates)
     update_d = torch.optim.Adam(discriminator.parameters(), **rates)
-    real = torch.rand(BATCH_SIZE, 3, 28, 28) * 2 - 1
+    real = torch.rand(BATCH_SIZE, 3, 28, 28, device=device) * 2 - 1
     if layout == TORCH_LAYOUTS[1]:
         last: Any = {"memory_format": torch.channels_last}
         generator.to(**last)
@@ -148,7 +152,7 @@ def torch_step(noise: str, layout: str) -> Callable[[], None]:
         real = real.to(**last)
 
     def draw():
-        return generator(torch.randn(BATCH_SIZE, settings.latent))
+        return generator(torch.randn(BATCH_SIZE, settings.latent, device=device))
 
     def train_discriminator(fake):
         update_d.zero_grad()
@@ -169,5 +173,7 @@ def torch_step(noise: str, layout: str) -> Callable[[], None]:
         else:
             train_generator(fake)
             train_discriminator(draw())
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return call

@@ -1,0 +1,73 @@
+"""The parts of the GPU bench that need no GPU: the bound, the rows, who takes part."""
+
+import jax
+import numpy as np
+import pytest
+
+from kernels import measure
+from kernels.lstm import gpu_bench, gpu_tiles
+from kernels.lstm.cases import Shape
+from kernels.lstm.gpu_tiles import H100
+
+
+@pytest.mark.parametrize(
+    ("hidden", "batch", "dtype", "least"),
+    [
+        # By hand: wh at 29.65 TB/s, or 8·B·H² FLOP at 989 (float32: 67) TFLOP/s.
+        (1024, 16, "bfloat16", 0.2829),
+        (1024, 64, "bfloat16", 0.5428),
+        (512, 16, "float16", 0.0707),
+        (512, 16, "float32", 0.5008),
+    ],
+)
+def test_the_bound_is_the_larger_of_two(hidden, batch, dtype, least):
+    shape = Shape("bound", 128, batch, hidden, hidden)
+    got = gpu_bench.bound(shape, dtype, "forward", H100.name)
+    assert got == pytest.approx(least, rel=2e-3)
+    both = gpu_bench.bound(shape, dtype, "forward+backward", H100.name)
+    assert both == pytest.approx(2 * got)
+    assert gpu_bench.bound(shape, dtype, "forward", "NVIDIA H20") is None
+
+
+def test_a_row_is_in_microseconds_a_step():
+    shape = Shape("row", 1000, 16, 768, 768)
+    taken = {
+        "pallas_gpu": np.array([4.0, 5.0, 6.0]),
+        "xla": np.array([8.0, 20.0, 30.0]),
+    }
+    row = measure.row("rented-gpu", "row", "pallas_gpu", "forward", taken, ("xla",))
+    row = gpu_bench.per_step(row, shape, "bfloat16", 0.5)
+    assert (row["median"], row["unit"]) == (5.0, "us/step")
+    assert row["share"] == pytest.approx(0.1)
+    assert row["ratios"]["xla"]["median"] == 4.0
+    assert (row["hidden"], row["batch"], row["time"]) == (768, 16, 1000)
+
+
+def test_who_takes_part():
+    wide = Shape("wide", 8, 16, 768, 768)
+    with gpu_tiles.compiling_for(H100):
+        narrow = gpu_bench.contestants(wide, "bfloat16", True)
+        full = gpu_bench.contestants(wide, "float32", True)
+    assert {"pallas_gpu", "xla", "torch"} < set(narrow)
+    assert "jax.experimental.rnn" not in narrow
+    assert {"xla", "torch", "jax.experimental.rnn"} < set(full)
+    assert "pallas_gpu" not in full  # in float32 it is the cell, which has its own row
+
+
+def test_one_that_fails_does_not_stop_the_rest():
+    shape = Shape("here", 3, 2, 4, 4)
+    makes = gpu_bench.contestants(shape, "float32", True)
+    ran, failed = gpu_bench.working({name: makes[name] for name in ("xla", "torch")})
+    assert set(ran) == {"xla"}
+    assert set(failed) == {"torch"}
+    y, last, (dx, d_weights, d_state) = ran["xla"]()
+    assert y.shape == dx.shape == (2, 3, 4)
+    assert np.abs(d_weights.wh).max() > 0
+    assert last.c.shape == d_state.c.shape == (2, 4)
+
+
+def test_what_is_timed_has_names_of_its_own_and_the_published_size_first():
+    timed = [(str(shape), dtype) for shape, dtype in gpu_bench.shapes()]
+    assert timed[0] == ("h768_b16_t1024", "bfloat16")
+    assert len(set(timed)) == len(timed)
+    assert jax.tree.leaves(timed)
