@@ -18,6 +18,7 @@ from kernels.lstm import static_cycles
 from kernels.lstm.cases import Shape, tagged
 from kernels.lstm.op import able, lstm
 from kernels.lstm.spec import LstmState, LstmWeights
+from kernels.lstm.tpu_tiles import GENERATIONS
 
 WHAT = ("forward", "forward+backward")
 YARDSTICKS = ("torch", "flax")
@@ -29,10 +30,10 @@ def add_options(parser: ArgumentParser) -> None:
         "--static",
         nargs="+",
         default=(),
-        choices=static_cycles.SIDES,
+        choices=GENERATIONS,
         metavar="TPU",
         help=f"instead of timing, cycles that the compiler of these TPUs foresees "
-        f"({', '.join(static_cycles.SIDES)})",
+        f"({', '.join(GENERATIONS)})",
     )
 
 

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
 
-from kernels.lstm.tpu_tiles import LANES
+from kernels.lstm.tpu_tiles import FEW, LANES
 
 Refs = dict[str, Any]
 PIECE = 256  # cells: 128 keep the matrix units waiting, 512 spill registers
@@ -105,10 +106,11 @@ def backward_step(k: int, t: Any, ins: Refs, outs: Refs, h: Any, c: Any) -> None
 
 def _activated(k: int, ins: Refs, columns: slice, seen: jax.Array, c: jax.Array):
     """The gates i, f, g, o of some cells, and their new c."""
-    z = [
-        ins["xp"][k, :, slab].astype(c.dtype) + dot(seen, ins["wh"][:, slab])
-        for slab in _slabs(columns, ins["c"])
-    ]
+    slabs = _slabs(columns, ins["c"])
+    z = [ins["xp"][k, :, slab].astype(c.dtype) for slab in slabs]
+    for depth in _depths(seen):
+        for n, slab in enumerate(slabs):
+            z[n] += dot(seen[:, depth], _part(ins["wh"], depth, slab, seen.dtype))
     peephole = ins["peephole"][:, columns] if "peephole" in ins else None
     return activate(z, c, peephole)
 
@@ -173,6 +175,23 @@ def _pieces(c: Any) -> Iterator[slice]:
     hidden = c.shape[-1]
     for start in range(0, hidden, PIECE):
         yield slice(start, min(start + PIECE, hidden))
+
+
+def _depths(seen: jax.Array) -> Iterator[slice]:
+    """Columns of h to multiply at once, those first that the step before made first:
+    its last are squashed meanwhile. Sums of more than FEW rows would spill."""
+    rows, size = seen.shape
+    piece = PIECE if rows <= FEW else size
+    for start in range(0, size, piece):
+        yield slice(start, min(start + piece, size))
+
+
+def _part(wh: Any, rows: slice, columns: slice, dtype: Any) -> jax.Array:
+    """Some of wh, which may come as tpu_tiles.paired has made it."""
+    if wh.dtype == dtype:
+        return wh[rows, columns]
+    pairs = slice(rows.start // 2, rows.stop // 2)
+    return pltpu.bitcast(wh[pairs, columns], dtype)
 
 
 def _slabs(cells: slice, c: Any) -> list[slice]:

@@ -20,6 +20,7 @@ LANES = 128  # of a vector register; the last axis of every array comes in such 
 WIDE = 4  # bytes of float32
 MIB = 2**20
 DTYPES = ("float32", "bfloat16")
+FEW = 128  # rows up to which h·wh is added up in parts, see tpu_kernels._depths
 STEPS = (8, 4, 2, 1)  # of one iteration: more than 8 gain nothing and compile long
 
 
@@ -32,6 +33,7 @@ class Generation(NamedTuple):
     with libtpu 0.0.52; 0.0.42.1 passes the same tests.
     """
 
+    side: int  # of a matrix unit; four such units are a core's multipliers
     kind: str  # what jax calls its devices
     topology: str  # the smallest slice that can be compiled for
     vmem: int  # bytes that a kernel can use
@@ -41,16 +43,20 @@ class Generation(NamedTuple):
 
 
 GENERATIONS = {
-    "v4": Generation("TPU v4", "v4:2x2x1", 16 * MIB, (17, 37), (26, 47), 3 * MIB // 4),
-    "v5e": Generation("TPU v5 lite", "v5e:2x2", 128 * MIB, (8, 33), (20, 70), MIB // 4),
+    "v4": Generation(
+        128, "TPU v4", "v4:2x2x1", 16 * MIB, (17, 37), (26, 47), 3 * MIB // 4
+    ),
+    "v5e": Generation(
+        128, "TPU v5 lite", "v5e:2x2", 128 * MIB, (8, 33), (20, 70), MIB // 4
+    ),
     "v5p": Generation(
-        "TPU v5", "v5p:2x2x1", int(63.9 * MIB), (8, 33), (20, 70), 5 * MIB // 8
+        128, "TPU v5", "v5p:2x2x1", int(63.9 * MIB), (8, 33), (20, 70), 5 * MIB // 8
     ),
     "v6e": Generation(
-        "TPU v6 lite", "v6e:2x2", 128 * MIB, (8, 33), (20, 70), 5 * MIB // 8
+        256, "TPU v6 lite", "v6e:2x2", 128 * MIB, (8, 33), (20, 70), 5 * MIB // 8
     ),
     "v7x": Generation(
-        "TPU7x", "tpu7x:2x2x1", int(63.9 * MIB), (8, 33), (20, 70), 9 * MIB // 8
+        256, "TPU7x", "tpu7x:2x2x1", int(63.9 * MIB), (8, 33), (20, 70), 9 * MIB // 8
     ),
 }
 
@@ -133,6 +139,22 @@ def to_gates(array: jax.Array, hidden: int) -> jax.Array:
         return array
     apart = array.reshape(*array.shape[:-1], 4, cells)
     return to(apart, apart.ndim - 1, hidden).reshape(*array.shape[:-1], 4 * hidden)
+
+
+def paired(wh: jax.Array, generation: str, rows: int) -> jax.Array:
+    """[n, m] in 16 bits → [n/2, m] in 32, two rows in one, where that is faster.
+
+    So the units of 256 columns take them; what lies apart they first put together, and
+    wait for it (v6e, B 64, H 512: 682 cycles a step, paired 628). The units of 128 take
+    them apart: a v5e would be a third slower.
+
+    Args:
+      rows: of the tile. With more than FEW of them wh is read once for many products.
+    """
+    if GENERATIONS[generation].side == 128 or wh.dtype.itemsize != 2 or rows > FEW:
+        return wh
+    pairs = wh.reshape(wh.shape[0] // 2, 2, wh.shape[1]).swapaxes(1, 2)
+    return jax.lax.bitcast_convert_type(pairs, jnp.uint32)
 
 
 def chosen(

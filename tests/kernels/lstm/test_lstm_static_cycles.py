@@ -75,3 +75,26 @@ def test_another_tpu_is_refused(capsys):
         verb.main(["lstm", "--static", "v3"])
     assert end.value.code == 2
     assert "invalid choice: 'v3'" in capsys.readouterr().err
+
+
+GOLDEN = json.loads(static_cycles.GOLDEN.read_text())
+
+
+def installed() -> str:
+    try:
+        return static_cycles.compiler()
+    except ModuleNotFoundError:
+        return "none"
+
+
+@pytest.mark.skipif(
+    installed() != GOLDEN["libtpu"],
+    reason=f"counted with libtpu {GOLDEN['libtpu']}, and here is {installed()}",
+)
+@pytest.mark.parametrize("program", static_cycles.GUARDED, ids=static_cycles.key)
+def test_no_kernel_gets_slower(program):
+    """`python -m kernels.lstm.static_cycles` remakes the numbers, if that was meant."""
+    allowed = GOLDEN["a_step"][static_cycles.key(program)]
+    taken = static_cycles.measured(program)
+    assert taken.recipe == allowed["by"]
+    assert taken.a_step <= static_cycles.SLOWER * allowed["cycles"]

@@ -56,6 +56,27 @@ def test_narrow_dtypes_keep_wide_sums(dtype, oracle):
     oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=far_gradient)
 
 
+@pytest.mark.parametrize("generation", ["v5e", "v6e"])
+def test_a_step_of_many_pieces(generation, oracle):
+    """Two pieces of cells, the last of them short; on a v6e, wh in pairs of rows."""
+    shape = Shape("pieces", 3, 4, 2, 300, resets=True, h_mask=True)
+    p = oracle.problem(shape, "bfloat16", scale=0.1)
+    arrays, cotangents = oracle.on_device(p, "bfloat16")
+    with tpu_tiles.compiling_for(generation):
+        outputs, gradient = oracle.compiled(p, backend=HERE)(arrays, cotangents)
+    far_y, far_c, far_gradient = GATES["bfloat16"]
+    want = oracle.forward(p)
+    oracle.near(outputs._replace(c=0.0), want._replace(c=0.0), far_y)
+    oracle.near(outputs.c, want.c, far_c)
+    oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=far_gradient)
+    with tpu_tiles.compiling_for(
+        generation
+    ):  # what keeps no gates may read wh in pairs
+        y, last = lstm(*arrays[:3], h_mask=arrays.h_mask, backend=HERE, **p.options())
+    oracle.near((y, last.h), (want.y, want.h), far_y)
+    oracle.near(last.c, want.c, far_c)
+
+
 TILES = {
     "one step at a time": Tile(4, 1, 0),
     "time ends inside a block": Tile(4, 2, 0),
