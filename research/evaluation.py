@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -55,7 +55,15 @@ class Evaluator:
         self._evaluate = jax.jit(held_out_metrics) if evaluate else None
         self._draw = jax.jit(task.draw) if task.draw else None
         self._walk = jax.jit(task.walk, static_argnums=2) if task.walk else None
-        self._as_drawn = task.as_drawn
+
+        def real(arrays, positions):
+            return batch(arrays, HELD_OUT_SEED, positions)[self.medium.ENTRY]
+
+        as_drawn = task.as_drawn
+        self._real = jax.jit(real)
+        self._real_as_drawn = (
+            jax.jit(lambda *of: as_drawn(real(*of))) if as_drawn else self._real
+        )
         self._watched_real: dict[int, dict[str, float]] = {}  # by number of samples
 
     @property
@@ -110,10 +118,8 @@ class Evaluator:
         they are the reference's own digits, and score better than any model could.
         """
         count = len(generated)
-        real = self._real(self._arrays, count)
-        again = self._real(self._train.arrays, count)
-        if self._as_drawn is not None:
-            again = np.asarray(self._as_drawn(jnp.asarray(again)))
+        real = _samples(self._real, self._arrays, count)
+        again = _samples(self._real_as_drawn, self._train.arrays, count)
         return self.medium.score(generated, real, again, self._dataset)
 
     def watched(self, samples: np.ndarray) -> dict[str, float]:
@@ -126,9 +132,7 @@ class Evaluator:
             return {}
         samples = samples[: max(self.medium.SHOWN, WATCHED)]
         if len(samples) not in self._watched_real:
-            real = self._real(self._arrays, len(samples))
-            if self._as_drawn is not None:
-                real = np.asarray(self._as_drawn(jnp.asarray(real)))
+            real = _samples(self._real_as_drawn, self._arrays, len(samples))
             self._watched_real[len(samples)] = self.medium.watch(real, self._dataset)
         found = self.medium.watch(samples, self._dataset)
         real = self._watched_real[len(samples)]
@@ -146,24 +150,19 @@ class Evaluator:
         if not hasattr(self.medium, "copying"):
             return {}
         held_out, training = (
-            self._real(split.arrays, min(split.examples, COPIED_FROM))
+            _samples(
+                self._real_as_drawn, split.arrays, min(split.examples, COPIED_FROM)
+            )
             for split in (self._held_out, self._train)
         )
-        if self._as_drawn is not None:
-            held_out, training = (
-                np.asarray(self._as_drawn(jnp.asarray(samples)))
-                for samples in (held_out, training)
-            )
         return self.medium.copying(generated, held_out, training, self._dataset)
 
-    def _real(self, arrays: Any, count: int) -> np.ndarray:
-        """Real samples of a split, as its batches hold them."""
-        arrays = jax.device_put(arrays)
-        chunks = [
-            self._dataset.batch(arrays, HELD_OUT_SEED, positions)[self.medium.ENTRY]
-            for positions in _chunks(count)
-        ]
-        return np.concatenate([np.asarray(chunk) for chunk in chunks])
+
+def _samples(real: Callable, arrays: Any, count: int) -> np.ndarray:
+    """The first `count` real samples of a split, made some at a time."""
+    arrays = jax.device_put(arrays)
+    chunks = [np.asarray(real(arrays, positions)) for positions in _chunks(count)]
+    return np.concatenate(chunks)
 
 
 def sample_keys(seed: int, count: int) -> jax.Array:

@@ -20,7 +20,7 @@ import scipy.stats
 from research.metrics.measured import Measured, mean_beside
 from research.metrics.neighbours import squares
 
-CHUNK = 2_000  # samples at a time
+CHUNK = 250  # samples at a time: 20 MB of distances to 10,000
 
 
 class Nearest(NamedTuple):

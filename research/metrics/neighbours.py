@@ -68,7 +68,8 @@ def numbers(generated: np.ndarray, reference: np.ndarray) -> dict[str, float]:
 
 def distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Euclidean distances [left samples, right samples]."""
-    return np.sqrt(squares(left, right))
+    apart = squares(left, right)
+    return np.sqrt(apart, out=apart)
 
 
 def squares(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -76,8 +77,11 @@ def squares(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     # About a common centre, where the cancellation of large squares is least.
     centre = right.mean(axis=0, dtype=np.float64)
     left, right = left - centre, right - centre
-    ends = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)
-    return np.maximum(ends - 2 * left @ right.T, 0)
+    apart = left @ right.T
+    apart *= -2  # in place: the matrix is what takes memory
+    apart += (left**2).sum(axis=1)[:, None]
+    apart += (right**2).sum(axis=1)
+    return np.maximum(apart, 0, out=apart)
 
 
 class _Balls:
