@@ -40,6 +40,7 @@ class Task(NamedTuple):
     `walk(state, keys, steps)` → samples [keys − 1, steps, …] on the way from each key's
       sample to the next one's, both ends included; None but for a task with noise that
       can be walked through.
+    `check(dataset)` raises UserError for a data set that the task cannot learn from.
     `batches`: a step takes that many batches, one after another on the first axis.
     """
 
@@ -52,6 +53,7 @@ class Task(NamedTuple):
     predict: Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]] | None = None
     batches: int = 1
     walk: Callable[[Any, jax.Array, int], jax.Array] | None = None
+    check: Callable[[Any], None] | None = None
 
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:

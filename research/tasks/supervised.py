@@ -1,6 +1,7 @@
 """Predicting what an encoding asks for: labels, next symbols, frames or numbers."""
 
 import dataclasses
+import functools
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -61,6 +62,7 @@ class Supervised:
             draw=learner.draw if hasattr(encoding, "draw") else None,
             as_drawn=getattr(encoding, "as_drawn", None),
             parameters=_parameters,
+            check=functools.partial(_refuse_few_classes, model, encoding),
         )
 
 
@@ -179,6 +181,20 @@ def at_targets(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     if outputs.ndim < 3 or targets.ndim < 2:
         return outputs
     return outputs[:, outputs.shape[1] - targets.shape[1] :]
+
+
+def _refuse_few_classes(model: Any, encoding: ModuleType, dataset: Any) -> None:
+    """A target beyond the logits would cost nothing, and be learned by nobody."""
+    if getattr(encoding, "OUTCOME", "symbols") != "symbols":
+        return
+    symbols = getattr(encoding, "SYMBOLS", None)
+    needed = symbols or getattr(dataset, "LABELS", 0)
+    classes = getattr(model, "classes", needed)
+    if classes < needed:
+        whose = "the encoding's symbols" if symbols else "the data's labels"
+        raise UserError(
+            f"--model.classes {classes} is fewer than {whose}: give {needed} or more"
+        )
 
 
 def _parameters(state: SupervisedState) -> dict[str, int]:

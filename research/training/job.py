@@ -71,11 +71,14 @@ def task_of(experiment: Experiment, dataset: ModuleType) -> Task:
     """The task of an experiment on a data set.
 
     Raises:
-      UserError: settings that the task refuses.
+      UserError: settings or a data set that the task refuses.
     """
-    return experiment.task.build(
+    task = experiment.task.build(
         experiment.model, experiment.optimizer, experiment.steps, media.of(dataset)
     )
+    if task.check is not None:
+        task.check(dataset)
+    return task
 
 
 def with_settings(job: Job, experiment: Experiment) -> Job:

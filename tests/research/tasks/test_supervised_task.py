@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from research import parts
+from research.data import digits
 from research.errors import UserError
 from research.models import digit_classifier, lstm, seed_pair
 from research.optimizers import Optimizer
@@ -215,3 +216,15 @@ def test_a_model_of_another_family_is_refused():
         Supervised().build(seed_pair.Model(), Optimizer(), 1)
     with pytest.raises(UserError, match=r"models\.lstm has no `generator`"):
         Gan().build(lstm.Model(), Optimizer(), 1)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "classes", "why"),
+    [("rows", 9, "data's labels: give 10"), ("pixels", 7, "symbols: give 8")],
+)
+def test_fewer_classes_than_the_targets_have_are_refused(encoding, classes, why):
+    task = Supervised(encoding).build(lstm.Model(classes=classes), Optimizer(), 1)
+    with pytest.raises(UserError, match=f"--model.classes {classes} is fewer.*{why}"):
+        task.check(digits)
+    enough = Supervised(encoding).build(lstm.Model(classes=classes + 1), Optimizer(), 1)
+    enough.check(digits)
