@@ -15,10 +15,11 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     workdir = buckets.reading(options.workdir)
 
-    from research.training import run
+    from research.training.summary import evaluator_of, measure
+    from research.training.trained import read
 
-    trained = run.read(workdir, options.step)
-    found = run.measure(trained.job, trained.state, run.evaluator_of(trained.job))
+    trained = read(workdir, options.step)
+    found = measure(trained.job, trained.state, evaluator_of(trained.job))
     if options.json:
         print(json.dumps({"step": trained.step} | found))
         return 0

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
 
     from research.training.hashing import state_hash
     from research.training.record import read_json
-    from research.training.run import kept_states
+    from research.training.trained import kept_states
 
     about = read_json(workdir / "config.json")
     hashes = {

@@ -83,7 +83,7 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
     from research.errors import UserError
     from research.training.hashing import state_hash
     from research.training.record import read_json, read_metrics
-    from research.training.run import kept_states
+    from research.training.trained import kept_states
 
     summaries = [read_json(place / "summary.json") for place in (old, new)]
     logs = [[_plain(line) for line in read_metrics(place)] for place in (old, new)]

@@ -24,12 +24,13 @@ def main(arguments: list[str]) -> int:
     workdir = buckets.reading(options.workdir)
 
     from research.errors import UserError
-    from research.training import run
+    from research.training.summary import evaluator_of
+    from research.training.trained import read
 
     if options.count < 1:
         raise UserError(f"--count is {options.count}: give 1 or more")
-    trained = run.read(workdir, options.step)
-    evaluator = run.evaluator_of(trained.job)
+    trained = read(workdir, options.step)
+    evaluator = evaluator_of(trained.job)
     if not evaluator.draws:
         raise UserError(
             f"{trained.job.name} labels and draws nothing: `launch/run evaluate` it"

@@ -43,7 +43,7 @@ class Checkpoints:
           folder: absolute path of the run's `checkpoints`.
           keep: how many of the newest steps stay.
         """
-        self._folder, self._keep = folder.absolute(), keep
+        self.folder, self._keep = folder.absolute(), keep
         self._manager = self._open()
 
     def steps(self) -> list[int]:
@@ -105,11 +105,11 @@ class Checkpoints:
 
     def set_aside(self, step: int) -> Path:
         """Moves a damaged step out of the way; returns where it is now."""
-        target = self._folder.with_name("checkpoints_damaged") / str(step)
+        target = self.folder.with_name("checkpoints_damaged") / str(step)
         target.parent.mkdir(exist_ok=True)
         while target.exists():
             target = target.with_name(target.name + "_")
-        (self._folder / str(step)).rename(target)
+        (self.folder / str(step)).rename(target)
         self._manager.reload()
         return target
 
@@ -142,14 +142,14 @@ class Checkpoints:
         Asked first: a save that orbax began and cannot end waits for minutes.
         """
         size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state))
-        with tempfile.TemporaryFile(dir=self._folder) as file:
+        with tempfile.TemporaryFile(dir=self.folder) as file:
             os.posix_fallocate(file.fileno(), 0, size + 2**20)
 
     def _open(self) -> ocp.CheckpointManager:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep, enable_async_checkpointing=True
         )
-        return ocp.CheckpointManager(self._folder, options=options)
+        return ocp.CheckpointManager(self.folder, options=options)
 
     def _give_up(self, error: Exception) -> str:
         """Forgets a failed save; a manager that met one takes its step for saved."""

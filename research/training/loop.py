@@ -7,7 +7,6 @@ its own record and checkpoints.
 """
 
 import math
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -16,20 +15,20 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from research.errors import UserError
 from research.evaluation import WATCHED, Evaluator, averages
 from research.training import devices
-from research.training.checkpoints import Checkpoints, DamagedError
+from research.training.checkpoints import Checkpoints
 from research.training.job import Job, state_like
 from research.training.members import Members
 from research.training.progress import RunProgress
 from research.training.record import Record
+from research.training.resuming import resume
+from research.training.saving import Saving
 from research.training.stop import StopRequest
 
 # Of one call of the compiled program: long beside the 0.1 ms that a call costs the
 # host, short beside the seconds that a notice of preemption leaves.
 CALL_SECONDS = 0.1
-RETRY_SECONDS = 10.0  # between attempts to save on a full disk or a lost folder
 
 
 class Outcome(NamedTuple):
@@ -68,10 +67,12 @@ def train(name: str, runs: Sequence[Run], stop: StopRequest) -> list[Outcome]:
       stop: set by signals while this runs.
     """
     members = Members([run.job for run in runs])
-    start, states = _resume(name, runs, members)
+    kept = resume(name, [run.checkpoints for run in runs], state_like(runs[0].job))
+    start, states = kept or (0, members.initial_states())
     before = max(run.record.rewind(start) for run in runs)
-    training = _Training(runs, members, start, states, before)
     with RunProgress(name, start, runs[0].job.experiment.steps) as progress:
+        saving = Saving([run.checkpoints for run in runs], progress.say)
+        training = _Training(runs, members, start, states, before, saving)
         if start:
             progress.say(f"{name}: continues at step {start}")
         verdict = training.to_the_end(progress, stop)
@@ -90,9 +91,10 @@ def train(name: str, runs: Sequence[Run], stop: StopRequest) -> list[Outcome]:
 class _Training:
     """The running part of `train`: what changes from step to step."""
 
-    def __init__(self, runs, members, start, states, before):
+    def __init__(self, runs, members, start, states, before, saving):
         self.runs: Sequence[Run] = runs
         self.members: Members = members
+        self._saving: Saving = saving
         self.standings = [Standing(start, state) for state in states]
         self.windows: list[float] = []
         self.step: int = start
@@ -111,7 +113,6 @@ class _Training:
         self._state = devices.replicate(state)
         self._inputs = devices.replicate(inputs)
         self._in_flight: deque[Any] = deque()
-        self._retry_at: float | None = None  # when to save again, after a failure
 
     @property
     def seconds(self) -> float:
@@ -129,7 +130,8 @@ class _Training:
             last = self.step == experiment.steps
             if self.step % experiment.log_every == 0 or last:
                 self._log(metrics, progress)
-                self._look_after_saves(progress)
+                if self._saving.is_due_again():
+                    self._save(progress, validate=False)
             due = self.step % experiment.checkpoint_every == 0 or last
             if due or reason is not None:
                 # A notice of preemption leaves seconds: out of turn it only saves.
@@ -138,9 +140,9 @@ class _Training:
             if all(standing.diverged for standing in self.standings):
                 return "nan"
             if reason is not None and not last:
-                self._finish_saves(progress)
+                self._finish(progress)
                 return reason
-        self._finish_saves(progress)
+        self._finish(progress)
         return "done"
 
     def _advance(self) -> Any:
@@ -185,49 +187,24 @@ class _Training:
         rate = 1 / self.windows[-1] if self.windows else None
         progress.update(self.step, rate, shown)
 
-    def _look_after_saves(self, progress: RunProgress) -> None:
-        """Tells of saves that failed and tries again now and then; training goes on."""
-        for run in self.runs:
-            if problem := run.checkpoints.problem():
-                self._tell_of_failure(problem, progress)
-        if self._retry_at is not None and time.perf_counter() > self._retry_at:
-            self._save(progress, validate=False)
-
-    def _finish_saves(self, progress: RunProgress) -> None:
-        """Waits until the last state is committed; a save that failed has one more try.
-
-        Raises:
-          UserError: it cannot be saved.
-        """
-        problems = [run.checkpoints.problem(wait=True) for run in self.runs]
-        if any(problems) or self._retry_at is not None:
-            self._save(progress, validate=False)
-            problems = [run.checkpoints.problem(wait=True) for run in self.runs]
-        if any(problems) or self._retry_at is not None:
-            kept = self.runs[0].checkpoints.steps()[-1:] or ["none"]
-            raise UserError(
-                f"step {self.step} cannot be saved; saved is {kept[0]}: make room in "
-                f"{self.runs[0].record.workdir} and start again"
-            )
-
-    def _tell_of_failure(self, problem: str, progress: RunProgress) -> None:
-        if self._retry_at is None:
-            progress.say(
-                f"a checkpoint could not be saved, training goes on: {problem}"
-            )
-        self._retry_at = time.perf_counter() + RETRY_SECONDS
-
     def _save(self, progress: RunProgress, validate: bool) -> None:
         """Saves every run whose numbers are all finite; evaluates and draws it."""
-        self._retry_at = None
+        self._saving.begin()
         for run, standing, state in self._going(self._state):
             standing.diverged = not finite(state)
             if not standing.diverged:
                 standing.step, standing.state = self.step, state
-                if problem := run.checkpoints.save(self.step, state):
-                    self._tell_of_failure(problem, progress)
+                self._saving.save(run.checkpoints, self.step, state)
                 if validate:
                     self._validate(run, state, progress)
+
+    def _finish(self, progress: RunProgress) -> None:
+        """Waits until the last state is committed.
+
+        Raises:
+          UserError: it cannot be saved.
+        """
+        self._saving.finish(lambda: self._save(progress, validate=False), self.step)
 
     def _validate(self, run: Run, state: Any, progress: RunProgress) -> None:
         held_out = {
@@ -258,37 +235,3 @@ class _Training:
 def finite(tree: Any) -> bool:
     """Whether every number of a tree of numpy arrays is finite."""
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
-
-
-def _resume(name: str, runs: Sequence[Run], members: Members) -> tuple[int, list[Any]]:
-    """The newest step of which every run has a whole checkpoint, and the states.
-
-    Step 0 where there is none yet. Damaged checkpoints are set aside.
-
-    Raises:
-      UserError: checkpoints, but none that can be read, or of other code.
-    """
-    like, damaged = state_like(runs[0].job), []
-    while steps := set.intersection(*(set(run.checkpoints.steps()) for run in runs)):
-        step, states = max(steps), []
-        for run in runs:
-            try:
-                states.append(run.checkpoints.restore(step, like))
-            except DamagedError as damage:
-                damaged.append(run.checkpoints.set_aside(step))
-                print(
-                    f"{name}: the checkpoint of step {step} is damaged ({damage}); "
-                    f"it is in {damaged[-1]} now, and an older one is taken",
-                    file=sys.stderr,
-                )
-                break
-        else:
-            for run in runs:
-                run.checkpoints.drop_after(step)
-            return step, states
-    if damaged:
-        raise UserError(
-            f"no checkpoint is left that can be read; the damaged ones are in "
-            f"{damaged[-1].parent}: start again in another --workdir"
-        )
-    return 0, members.initial_states()

@@ -1,32 +1,22 @@
 """One run from its settings to its summary."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from research import media, population
-from research.errors import UserError
-from research.evaluation import Evaluator, held_out_measures
+from research.evaluation import Evaluator
 from research.experiment import Experiment
 from research.metrics import health
-from research.settings import from_dict, to_dict
+from research.settings import to_dict
 from research.training import loop
-from research.training.checkpoints import Checkpoints, DamagedError
-from research.training.job import (
-    Job,
-    prepare,
-    refuse_wrong,
-    state_like,
-    with_settings,
-)
+from research.training.checkpoints import Checkpoints
+from research.training.job import Job, prepare, refuse_wrong, with_settings
 from research.training.record import Record, read_json, read_metrics
 from research.training.stamp import stamp
 from research.training.stop import StopRequest
-
-DRAW_SEED = 1_000_000  # of the scored samples; far from the seeds of runs
+from research.training.summary import evaluator_of, summarize
 
 
 def run(
@@ -177,122 +167,3 @@ def _train(
         if outcome.verdict in ("done", "nan"):
             run.record.summary(found[workdir])
     return found
-
-
-class Trained(NamedTuple):
-    """A run read back from its workdir."""
-
-    job: Job
-    step: int
-    state: Any  # numpy arrays, as a checkpoint holds them
-
-
-def read(workdir: Path, step: int | None = None) -> Trained:
-    """The settings and a checkpointed state of a run.
-
-    Args:
-      workdir: of the run.
-      step: one of its checkpoints; None: the newest.
-
-    Raises:
-      UserError: no run there, or no such checkpoint.
-    """
-    about = read_json(workdir / "config.json")
-    job = prepare(about["experiment"], from_dict(about["config"]))
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    try:
-        kept = checkpoints.steps()
-        if not kept or step not in (None, *kept):
-            names = ", ".join(map(str, kept)) or "none yet"
-            wanted = "" if step is None else f" {step}"
-            raise UserError(
-                f"{workdir} has no checkpoint{wanted} (kept: {names}): train it, or "
-                f"name one that is kept"
-            )
-        step = kept[-1] if step is None else step
-        return Trained(job, step, checkpoints.restore(step, state_like(job)))
-    except DamagedError as damage:
-        raise UserError(
-            f"the checkpoint of step {step} in {workdir} is damaged ({damage}): name "
-            f"another with --step, or train again to make it anew"
-        ) from None
-    finally:
-        checkpoints.close()
-
-
-def kept_states(workdir: Path) -> Iterator[tuple[int, Any]]:
-    """Each committed checkpoint, ascending: step and state; None of a damaged one."""
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    try:
-        for step in checkpoints.steps():
-            try:
-                yield step, checkpoints.restore(step)
-            except DamagedError:
-                yield step, None
-    finally:
-        checkpoints.close()
-
-
-def evaluator_of(job: Job) -> Evaluator:
-    """The compiled measurements of a job."""
-    examples = job.experiment.validation_examples
-    return Evaluator(job.task, job.dataset, job.train, job.held_out, examples)
-
-
-def summarize(
-    job: Job, outcome: loop.Outcome, evaluator: Evaluator, at_once: int = 1
-) -> dict[str, Any]:
-    """What summary.json holds; the metrics only of a run that is done.
-
-    Args:
-      job: of the run.
-      outcome: how it ended.
-      evaluator: of the job.
-      at_once: runs that the same steps trained; all seconds are those of them together.
-    """
-    values: dict[str, Any] = {
-        "experiment": job.name,
-        "family": job.experiment.model.family,
-        "verdict": outcome.verdict,
-        "steps": outcome.step,
-        "trained_at_once": at_once,
-        "seconds": round(outcome.seconds, 3),
-        "step_seconds": quartiles(outcome.step_seconds),
-        "draw_seconds": None,
-        "parameters": job.task.parameters(outcome.state),
-        "metrics": {},
-    }
-    if outcome.verdict == "done":
-        values |= measure(job, outcome.state, evaluator)
-    return values
-
-
-def measure(job: Job, state: Any, evaluator: Evaluator) -> dict[str, Any]:
-    """The final numbers: `metrics` with floors and intervals, and `draw_seconds`."""
-    measures = {}
-    if held_out := evaluator.held_out(state):
-        medium = evaluator.medium if evaluator.draws else None
-        measures |= held_out_measures(held_out, medium)
-        if hasattr(job.dataset, "baselines"):
-            measures |= job.dataset.baselines(job.train, job.held_out)
-    values: dict[str, Any] = {}
-    count = job.experiment.score_pictures
-    if evaluator.draws and count:
-        drawn = evaluator.draw_many(state, DRAW_SEED, count)
-        measures |= evaluator.scored(drawn.samples)
-        measures |= evaluator.copying(drawn.samples)
-        values["draw_seconds"] = round(drawn.seconds_per_1000, 4)
-    return values | {"metrics": {n: m.to_dict() for n, m in measures.items()}}
-
-
-def quartiles(samples: list[float]) -> dict[str, Any] | None:
-    """Median, quartiles and number of the samples; None without any."""
-    if not samples:
-        return None
-    q25, median, q75 = np.percentile(samples, [25, 50, 75])
-    return {
-        "median": round(float(median), 5),
-        "q25": round(float(q25), 5),
-        "q75": round(float(q75), 5),
-        "runs": len(samples),
-    }

@@ -14,8 +14,8 @@ from research.training.hashing import state_hash
 from research.training.job import prepare
 from research.training.members import Members
 from research.training.record import Record, read_metrics
-from research.training.run import evaluator_of, quartiles
 from research.training.stop import StopRequest
+from research.training.summary import evaluator_of, quartiles
 
 
 @pytest.fixture(scope="module")

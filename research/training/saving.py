@@ -1,0 +1,63 @@
+"""Saves that may fail: the user is told, they are tried again, training goes on."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from research.errors import UserError
+from research.training.checkpoints import Checkpoints
+
+RETRY_SECONDS = 10.0  # between attempts to save on a full disk or a lost folder
+
+
+class Saving:
+    """The saves of runs that are trained at once."""
+
+    def __init__(self, every: Sequence[Checkpoints], say: Callable[[str], None]):
+        """Takes each run's checkpoints, and what tells the user a line."""
+        self._every, self._say = every, say
+        self._retry_at: float | None = None  # when to save again, after a failure
+
+    def begin(self) -> None:
+        """All runs are to be saved now; earlier failures no longer count."""
+        self._retry_at = None
+
+    def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:
+        """Starts to save one run."""
+        if problem := checkpoints.save(step, state):
+            self._failed(problem)
+
+    def is_due_again(self) -> bool:
+        """Whether a save has failed and it is time for another; tells of failures."""
+        for checkpoints in self._every:
+            if problem := checkpoints.problem():
+                self._failed(problem)
+        return self._retry_at is not None and time.perf_counter() > self._retry_at
+
+    def finish(self, save: Callable[[], None], step: int) -> None:
+        """Waits until the last state is committed; one that failed has one more try.
+
+        Args:
+          save: saves all runs, by `begin` and `save`.
+          step: of the last state.
+
+        Raises:
+          UserError: it cannot be saved.
+        """
+        if self._has_failed():
+            save()
+            if self._has_failed():
+                folder, kept = self._every[0].folder, self._every[0].steps()[-1:]
+                raise UserError(
+                    f"step {step} cannot be saved; saved is {(kept or ['none'])[0]}: "
+                    f"make room in {folder.parent} and start again"
+                )
+
+    def _has_failed(self) -> bool:
+        problems = [checkpoints.problem(wait=True) for checkpoints in self._every]
+        return any(problems) or self._retry_at is not None
+
+    def _failed(self, problem: str) -> None:
+        if self._retry_at is None:
+            self._say(f"a checkpoint could not be saved, training goes on: {problem}")
+        self._retry_at = time.perf_counter() + RETRY_SECONDS

@@ -1,0 +1,65 @@
+"""A run read back from its workdir: its settings and the states that are kept."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from research.errors import UserError
+from research.settings import from_dict
+from research.training.checkpoints import Checkpoints, DamagedError
+from research.training.job import Job, prepare, state_like
+from research.training.record import read_json
+
+
+class Trained(NamedTuple):
+    """A run read back from its workdir."""
+
+    job: Job
+    step: int
+    state: Any  # numpy arrays, as a checkpoint holds them
+
+
+def read(workdir: Path, step: int | None = None) -> Trained:
+    """The settings and a checkpointed state of a run.
+
+    Args:
+      workdir: of the run.
+      step: one of its checkpoints; None: the newest.
+
+    Raises:
+      UserError: no run there, or no such checkpoint.
+    """
+    about = read_json(workdir / "config.json")
+    job = prepare(about["experiment"], from_dict(about["config"]))
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    try:
+        kept = checkpoints.steps()
+        if not kept or step not in (None, *kept):
+            names = ", ".join(map(str, kept)) or "none yet"
+            wanted = "" if step is None else f" {step}"
+            raise UserError(
+                f"{workdir} has no checkpoint{wanted} (kept: {names}): train it, or "
+                f"name one that is kept"
+            )
+        step = kept[-1] if step is None else step
+        return Trained(job, step, checkpoints.restore(step, state_like(job)))
+    except DamagedError as damage:
+        raise UserError(
+            f"the checkpoint of step {step} in {workdir} is damaged ({damage}): name "
+            f"another with --step, or train again to make it anew"
+        ) from None
+    finally:
+        checkpoints.close()
+
+
+def kept_states(workdir: Path) -> Iterator[tuple[int, Any]]:
+    """Each committed checkpoint, ascending: step and state; None of a damaged one."""
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    try:
+        for step in checkpoints.steps():
+            try:
+                yield step, checkpoints.restore(step)
+            except DamagedError:
+                yield step, None
+    finally:
+        checkpoints.close()
