@@ -76,6 +76,12 @@ KINDS = {
     ),
     "confidence": Kind("Classifier's confidence", "mean top probability", 0),
     "bits_per_pixel": Kind("Held-out likelihood", "bits a pixel; less is better", -1),
+    "frame_nats_chung": Kind(
+        "Held-out frame, mean of pieces", "nats, as Chung 2014; less is better", -1
+    ),
+    "frame_nats_bai": Kind(
+        "Held-out frame but the first", "nats, as Bai 2018; less is better", -1
+    ),
     "accuracy": Kind("Held-out accuracy", "share; more is better", 1),
     "last_step_accuracy": Kind("… at the last step", "share; more is better", 1),
     "loss": Kind("Held-out loss", "nats a target; less is better", -1),

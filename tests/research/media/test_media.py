@@ -8,7 +8,7 @@ from PIL import Image
 
 from research import media, parts
 from research.data import stacked_digits
-from research.media import pictures
+from research.media import music, pictures
 
 NAMES = parts.names("research.media")
 
@@ -39,3 +39,16 @@ def test_the_page_s_sheet_holds_each_picture_in_its_place():
         np.testing.assert_array_equal(shown[..., :3], np.repeat(image, 3, axis=-1))
         assert (shown[..., 3] == 255).all()
     assert (small[4:6] == 0).all()  # a gap is clear
+
+
+def test_a_piano_roll_shows_high_keys_above_and_time_to_the_right():
+    frames = np.zeros((2, 5, 88), bool)
+    frames[1, 4, 87] = frames[0, 0, 39] = True
+    paper = np.asarray(Image.open(io.BytesIO(music.sheet(frames, None))))
+    size = music.SCALE
+    second = paper[88 * size + music.GAP :]
+    assert (second[:size, 4 * size :] == music.INK).all()
+    assert (paper == music.INK).sum() == 2 * size**2
+    middle_c = paper[(87 - 39) * size]  # MIDI 60, a C
+    assert middle_c[0] == music.INK
+    assert (middle_c[size:] == music.OCTAVE).all()

@@ -1,0 +1,76 @@
+"""Music: frames bool [pieces, steps, 88], shown as piano rolls."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from research.metrics import music
+from research.metrics.measured import Measured
+
+ENTRY = "frames"
+SHOWN = 6
+SUFFIX = ".png"
+SCALE = 4  # screen pixels of a step and of a key
+PAPER, INK, OCTAVE = 255, 40, 225  # grey of silence, of a note, of every C
+GAP = 8  # pixels between rolls
+LOWEST_C = 3  # the first C among the keys
+
+
+def to_network(frames: jax.Array) -> jax.Array:
+    """Frames → float32 of −1 and 1."""
+    return 2 * frames.astype(jnp.float32) - 1
+
+
+def from_network(outputs: jax.Array) -> jax.Array:
+    """Values in [−1, 1] → the keys above 0, bool."""
+    return outputs > 0
+
+
+def write(frames: np.ndarray, file: Path, dataset: Any) -> None:
+    """The rolls as a PNG file."""
+    file.write_bytes(sheet(frames, dataset))
+
+
+def sheet(frames: np.ndarray, dataset: Any) -> bytes:
+    """Piano rolls one below another as a PNG: time to the right, high keys above."""
+    del dataset
+    stream = io.BytesIO()
+    Image.fromarray(rolls(frames)).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def rolls(frames: np.ndarray) -> np.ndarray:
+    """Grey uint8 picture of frames [pieces, steps, keys], the octave's Cs marked."""
+    pieces, steps, keys = frames.shape
+    paper = np.full((keys, steps), PAPER, np.uint8)
+    paper[LOWEST_C::12] = OCTAVE
+    pictures = np.where(frames.swapaxes(1, 2), np.uint8(INK), paper)[:, ::-1]
+    pictures = pictures.repeat(SCALE, axis=1).repeat(SCALE, axis=2)
+    pitch = keys * SCALE + GAP
+    sheet = np.full((pieces * pitch - GAP, steps * SCALE), PAPER, np.uint8)
+    for number, picture in enumerate(pictures):
+        sheet[number * pitch : number * pitch + keys * SCALE] = picture
+    return sheet
+
+
+def likelihood(found: dict[str, np.ndarray]) -> dict[str, Measured]:
+    """Nats a held-out frame, by both averages; see `music.likelihood`."""
+    lengths, first = found["targets"], found["first_frame_nats"]
+    later = found["loss"] * lengths - first
+    return music.likelihood(first, later, lengths)
+
+
+def score(
+    generated: np.ndarray,
+    reference: np.ndarray,
+    again: np.ndarray,
+    dataset: Any,
+) -> dict[str, Measured]:
+    """How music compares with real music; see `music.score`."""
+    del dataset
+    return music.score(generated, reference, again)
