@@ -43,6 +43,15 @@ class Population:
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """How the steps are computed."""
+
+    strategy: str = "pmap"
+    """how a step is spread over the devices, a file in research/training/strategies:
+    pmap or jit, with the same numbers to rounding"""
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """Everything that a run is made from; with the device count it fixes the result."""
 
@@ -66,6 +75,8 @@ class Experiment:
     """pictures drawn for the final metrics; 0 leaves them out"""
     population: Population = Population()
     """runs that are trained at once"""
+    training: Training = Training()
+    """how the steps are computed"""
 
 
 def members(config: Any) -> dict[str, Experiment] | None:

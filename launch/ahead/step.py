@@ -19,6 +19,7 @@ from research.errors import UserError
 from research.experiment import Experiment
 from research.sources.split import Split
 from research.training import devices as training
+from research.training import strategies
 from research.training.axes import BATCH
 from research.training.job import Job, state_like, task_of
 from research.training.members import Members
@@ -108,10 +109,10 @@ def trace(job: Job, target: Target) -> Traced:
             jaxpr = jax.make_jaxpr(step, axis_env=axes)(*arguments).jaxpr
         # Gradients that nobody asks for are traced, and left out by every compiler.
         jaxpr, _ = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=True)
-        lowered = training.parallel(members.step(ranks), over=there).lower(
-            *(jax.tree.map(lambda leaf: _array(leaf, ranks), tree) for tree in
-              (state, members.values, arrays))
-        )  # fmt: skip
+        strategy = strategies.find(experiment)
+        lowered = strategy.parallel(members.step(ranks), over=there).lower(
+            *strategy.shapes((state, members.values, arrays), ranks)
+        )
         kernels = _kernels(seen)
     return Traced(
         job,

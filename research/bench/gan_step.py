@@ -21,9 +21,9 @@ from research.experiment import Data, Experiment
 from research.models import seed_pair
 from research.optimizers import Optimizer
 from research.tasks.gan import Gan
-from research.training import devices
 from research.training.job import prepare, step_function
 from research.training.members import Members
+from research.training.strategies import pmap
 
 BATCH_SIZE = 64
 LEARNING_RATE, BETA1 = 2e-4, 0.5
@@ -94,10 +94,10 @@ def our_step(noise: Any) -> Callable[[], None]:
         optimizer=Optimizer(learning_rate=LEARNING_RATE, beta1=BETA1),
     )
     job = prepare("bench", experiment)
-    step = devices.parallel(step_function(job, jax.device_count()))
-    arrays = devices.replicate(job.train.arrays)
+    step = pmap.parallel(step_function(job, jax.device_count()))
+    arrays = pmap.replicate(job.train.arrays)
     (state,) = Members([job]).initial_states()
-    held = [devices.replicate(state)]
+    held = [pmap.replicate(state)]
 
     def call() -> None:
         held[0], metrics = step(held[0], arrays)

@@ -1,17 +1,15 @@
-"""Data parallelism by pmap: one copy of the state on each local device.
+"""What every way to train on several devices needs: see `research.training.strategies`.
 
 The state is replicated, its gradients and statistics are averaged inside the step, so
-that the copies stay equal; the state that a step takes is donated to it. Since jax
-0.8 pmap is a jit of shard_map underneath.
+that the copies stay equal.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from flax import jax_utils
 
 from research.errors import UserError
 from research.training.axes import BATCH
@@ -20,6 +18,29 @@ from research.training.axes import BATCH
 # and abort (reference: jax 0.10.2, 2 cores, 4 devices); with 2 in flight the host is
 # still ahead of the device.
 STEPS_IN_FLIGHT = 2
+
+
+class Bounded:
+    """A compiled `step(state, …)` → state, metrics that never runs far ahead.
+
+    A call waits until all but STEPS_IN_FLIGHT of those before it are done, so that no
+    loop over it can end in the deadlock above.
+    """
+
+    def __init__(self, program: Any):
+        self._program = program
+        self._in_flight: deque[Any] = deque()  # metrics: states are donated
+
+    def __call__(self, state: Any, *inputs: Any) -> tuple[Any, Any]:
+        result = self._program(state, *inputs)
+        self._in_flight.append(result[1])
+        if len(self._in_flight) > STEPS_IN_FLIGHT:
+            jax.block_until_ready(self._in_flight.popleft())
+        return result
+
+    def lower(self, *arguments: Any) -> Any:
+        """As of a function that `jax.jit` gave."""
+        return self._program.lower(*arguments)
 
 
 def share(batch_size: int, devices: int) -> int:
@@ -36,26 +57,6 @@ def share(batch_size: int, devices: int) -> int:
             f"take {near}"
         )
     return batch_size // devices
-
-
-def parallel(
-    step: Callable[..., tuple[Any, Any]],
-    in_axes: Any = 0,
-    over: Sequence[Any] | None = None,
-) -> Any:
-    """The compiled `step(state, …)` over all devices, the state donated.
-
-    Arguments and results have a leading device axis: see `replicate` and `fetch`.
-    Those whose `in_axes` is None have none and go to every device.
-
-    Args:
-      step: of one device.
-      in_axes: see above.
-      over: devices to compile for; None: those of this run.
-    """
-    return jax.pmap(
-        step, axis_name=BATCH, donate_argnums=0, in_axes=in_axes, devices=over
-    )
 
 
 def repeated(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
@@ -89,13 +90,3 @@ def repeats_well(step: Callable[..., Any], ranks: int, *arguments: Any) -> bool:
         return True
     traced = jax.make_jaxpr(step, axis_env=[(BATCH, ranks)])(*arguments)
     return "conv_general_dilated" not in str(traced)
-
-
-def replicate(tree: Any) -> Any:
-    """A copy of each array on every local device, on a new leading axis."""
-    return jax_utils.replicate(tree)
-
-
-def fetch(tree: Any) -> Any:
-    """One device's copy as numpy arrays."""
-    return jax.tree.map(np.asarray, jax_utils.unreplicate(tree))

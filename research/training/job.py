@@ -13,7 +13,7 @@ from research.errors import UserError
 from research.experiment import Experiment
 from research.sources.split import Split
 from research.task import Task
-from research.training import devices
+from research.training import devices, strategies
 from research.training.axes import BATCH
 
 
@@ -65,6 +65,7 @@ def refuse_wrong(experiment: Experiment) -> None:
     if not 0 <= experiment.seed < 2**32:
         raise UserError(f"--seed is {experiment.seed}: give 0 to 2³² − 1")
     devices.share(experiment.batch_size, jax.device_count())
+    strategies.find(experiment)
 
 
 def task_of(experiment: Experiment, dataset: ModuleType) -> Task:

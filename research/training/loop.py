@@ -8,7 +8,6 @@ its own record and checkpoints.
 
 import math
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ import jax
 import numpy as np
 
 from research.evaluation import WATCHED, Evaluator, averages
-from research.training import devices
+from research.training import devices, strategies
 from research.training.checkpoints import Checkpoints
 from research.training.job import Job, state_like
 from research.training.members import Members
@@ -25,6 +24,7 @@ from research.training.record import Record
 from research.training.resuming import resume
 from research.training.saving import Saving
 from research.training.stop import StopRequest
+from research.training.strategies import COPIED, PLAIN
 
 # Of one call of the compiled program: long beside the 0.1 ms that a call costs the
 # host, short beside the seconds that a notice of preemption leaves.
@@ -101,18 +101,18 @@ class _Training:
         self._before = before
         self._began = time.perf_counter()
         self._window: tuple[int, float] | None = None  # step and time it began
+        self._strategy = strategies.find(runs[0].job.experiment)
         ranks = jax.device_count()
         step, state = members.step(ranks), members.stack(states)
         inputs = members.values, runs[0].job.train.arrays
         self._repeats = devices.repeats_well(step, ranks, state, *inputs)
         if self._repeats:
-            step = devices.repeated(step)
-            self._compiled = devices.parallel(step, in_axes=(0, None, 0, 0))
+            places = (PLAIN, COPIED, COPIED)
+            self._compiled = self._strategy.parallel(devices.repeated(step), places)
         else:
-            self._compiled = devices.parallel(step)
-        self._state = devices.replicate(state)
-        self._inputs = devices.replicate(inputs)
-        self._in_flight: deque[Any] = deque()
+            self._compiled = self._strategy.parallel(step)
+        self._state = self._strategy.replicate(state)
+        self._inputs = self._strategy.replicate(inputs)
 
     @property
     def seconds(self) -> float:
@@ -151,9 +151,6 @@ class _Training:
         steps = (count,) if self._repeats else ()
         self._state, metrics = self._compiled(self._state, *steps, *self._inputs)
         self.step += count
-        self._in_flight.append(metrics)
-        if len(self._in_flight) > devices.STEPS_IN_FLIGHT:
-            jax.block_until_ready(self._in_flight.popleft())
         return metrics
 
     def _steps_of_a_call(self) -> int:
@@ -168,7 +165,7 @@ class _Training:
 
     def _going(self, tree: Any) -> list[tuple[Run, Standing, Any]]:
         """The runs that have not diverged, each with its part of what a step gave."""
-        parts = self.members.split(devices.fetch(tree))
+        parts = self.members.split(self._strategy.fetch(tree))
         every = zip(self.runs, self.standings, parts, strict=True)
         return [found for found in every if not found[1].diverged]
 

@@ -18,9 +18,9 @@ from research.sources.split import Split
 from research.task import example_keys
 from research.tasks.gan import Gan
 from research.tasks.supervised import Supervised
-from research.training import devices
 from research.training import job as jobs
 from research.training.axes import BATCH
+from research.training.strategies import pmap
 
 STEPS, RANKS, BATCH_SIZE = 3, 4, 8
 
@@ -90,8 +90,8 @@ def by_vmap(job, ranks, state):
 
 def by_pmap(job, state):
     """The same on the four real devices, the state donated."""
-    step = devices.parallel(jobs.step_function(job, RANKS))
-    state, arrays = devices.replicate(state), devices.replicate(job.train.arrays)
+    step = pmap.parallel(jobs.step_function(job, RANKS))
+    state, arrays = pmap.replicate(state), pmap.replicate(job.train.arrays)
     for _ in range(STEPS):
         state, metrics = step(state, arrays)
     return jax.tree.map(np.asarray, (state, metrics))

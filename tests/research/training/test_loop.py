@@ -15,6 +15,7 @@ from research.training.job import prepare
 from research.training.members import Members
 from research.training.record import Record, read_metrics
 from research.training.stop import StopRequest
+from research.training.strategies import COPIED, PLAIN, pmap
 from research.training.summary import evaluator_of, quartiles
 
 
@@ -81,10 +82,10 @@ def test_a_signal_between_two_looks_at_it_loses_no_step(experiment, tmp_path):
 
 def test_copies_go_to_every_device_and_one_comes_back():
     tree = {"a": np.arange(3.0, dtype=np.float32), "n": np.uint32(4)}
-    copies = devices.replicate(tree)
+    copies = pmap.replicate(tree)
     assert copies["a"].shape == (jax.device_count(), 3)
     assert len(copies["a"].sharding.device_set) == jax.device_count() == 4
-    back = devices.fetch(copies)
+    back = pmap.fetch(copies)
     assert isinstance(back["a"], np.ndarray)
     np.testing.assert_array_equal(back["a"], tree["a"])
     assert back["n"] == 4
@@ -95,9 +96,9 @@ def test_a_compiled_step_runs_under_the_axis_and_takes_its_state():
         total = jax.lax.psum(state + x, "batch")
         return total, jax.lax.pmean(x, "batch")
 
-    state = devices.replicate(np.float32(1))
+    state = pmap.replicate(np.float32(1))
     x = np.arange(4, dtype=np.float32)
-    new, mean = devices.parallel(step)(state, x)
+    new, mean = pmap.parallel(step)(state, x)
     np.testing.assert_array_equal(new, np.full(4, 10.0))
     np.testing.assert_array_equal(mean, np.full(4, 1.5))
     assert state.is_deleted()
@@ -120,15 +121,15 @@ def test_steps_of_one_call_are_bit_for_bit_single_ones(
     job = prepare("seed_lstm", short)
     monkeypatch.setattr(loop, "CALL_SECONDS", seconds)
     made = []
-    parallel = devices.parallel
+    parallel = pmap.parallel
 
-    def noted(step, in_axes):
-        compiled = parallel(step, in_axes)
+    def noted(step, places):
+        compiled = parallel(step, places)
         return lambda state, count, *rest: (
             made.append(count) or compiled(state, count, *rest)
         )
 
-    monkeypatch.setattr(devices, "parallel", noted)
+    monkeypatch.setattr(pmap, "parallel", noted)
     outcome, workdir = trained(job, tmp_path)
     counts = {0.0: [1] * 23, 1e9: [1] * 8 + [2, 2, 4, 4, 3]}[seconds]
     assert made == counts
@@ -151,12 +152,12 @@ def _by_single_calls(job):
     """The state after all steps, each a call of its own, without the loop."""
     members = Members([job])
     step = devices.repeated(members.step(jax.device_count()))
-    step = devices.parallel(step, (0, None, 0, 0))
-    state = devices.replicate(*members.initial_states())
-    inputs = devices.replicate((members.values, job.train.arrays))
+    step = pmap.parallel(step, (PLAIN, COPIED, COPIED))
+    state = pmap.replicate(*members.initial_states())
+    inputs = pmap.replicate((members.values, job.train.arrays))
     for _ in range(job.experiment.steps):
         state, _ = step(state, 1, *inputs)
-    return devices.fetch(state)
+    return pmap.fetch(state)
 
 
 def test_convolutions_of_xla_are_not_put_into_a_loop_on_cpu():

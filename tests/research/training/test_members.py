@@ -14,10 +14,10 @@ from research.models import lstm, seed_pair
 from research.optimizers import Optimizer
 from research.tasks.gan import Gan
 from research.tasks.supervised import Supervised
-from research.training import devices
 from research.training.hashing import state_hash
 from research.training.job import prepare, with_settings
 from research.training.members import Members
+from research.training.strategies import pmap
 from research.training.varied import Varied
 
 STEPS = 3
@@ -56,13 +56,13 @@ OTHER_LSTM = dataclasses.replace(
 
 def trained(members):
     """Each member's state and metrics after STEPS on the four devices."""
-    step = devices.parallel(members.step(jax.device_count()))
-    state = devices.replicate(members.stack(members.initial_states()))
+    step = pmap.parallel(members.step(jax.device_count()))
+    state = pmap.replicate(members.stack(members.initial_states()))
     arrays = members.jobs[0].train.arrays
-    inputs = devices.replicate((members.values, arrays))
+    inputs = pmap.replicate((members.values, arrays))
     for _ in range(STEPS):
         state, metrics = step(state, *inputs)
-    return members.split(devices.fetch((state, metrics)))
+    return members.split(pmap.fetch((state, metrics)))
 
 
 @pytest.mark.parametrize(
