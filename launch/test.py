@@ -1,7 +1,11 @@
-"""test: runs pytest over the tests, with any of its arguments; --fork over a fork."""
+"""test: runs all tests, or pytest with any of its arguments; --fork over a fork."""
 
 import os
 import sys
+
+# One file is one process's, so that what a file sets up is set up once; four at most,
+# for each may take a GB or two.
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 
 # The tests that run over every part they find.
 CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
@@ -9,6 +13,8 @@ CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
 
 def main(arguments: list[str]) -> int:
     """`test [--fork PACKAGE] [pytest's arguments]`; becomes pytest.
+
+    Without arguments all tests run, as many files at once as there are cores.
 
     --fork PACKAGE  only what the tests of this repository say of that package's parts
     """
@@ -19,6 +25,7 @@ def main(arguments: list[str]) -> int:
         arguments = [*CONTRACTS, *arguments, "-k", fork]
         os.environ["FORKS"] = fork
         os.environ["FORK_BACKENDS"] = " ".join(_backends(fork))
+    arguments = arguments or list(SIDE_BY_SIDE)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])
 
