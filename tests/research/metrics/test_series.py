@@ -34,7 +34,7 @@ def test_the_forecast_of_walks_is_the_last_value():
     weights = series.forecast(real)
     want = np.zeros((11, 2))
     want[8:10] = np.eye(2)
-    np.testing.assert_allclose(weights, want, atol=0.06)
+    np.testing.assert_allclose(weights, want, atol=0.1)  # 4,000 walks
     noise = RNG.normal(size=real.shape)
     assert series.score(noise, real, again)["forecast_error"].value > 1.5 * found.value
 
