@@ -69,7 +69,17 @@ class LstmLayer(nn.Module):
             kept = mask(key, self.weight_dropout, wh.shape, wh.dtype)
             weights = weights._replace(wh=wh * kept)
         given: dict[str, Any] = {"lengths": lengths, "resets": resets, "h_mask": h_mask}
-        if not (self.layer_norm or self.zoneout_h or self.zoneout_c):
+        fused = not (self.layer_norm or self.zoneout_h or self.zoneout_c)
+        alone = state is not None and lengths is None and resets is None
+        if fused and alone and x.shape[1] == 1:
+            # A step of decoding. The sweep over time packs wh anew at each call: at 256
+            # units a symbol took 229 µs by it and 42 µs by the cell (one text, CPU).
+            assert state is not None
+            y, state = lstm_cell(
+                x[:, 0], state, weights, h_mask=h_mask, backend=self.backend
+            )
+            return y[:, None], state
+        if fused:
             return lstm(
                 x,
                 weights,
