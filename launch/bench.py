@@ -8,6 +8,7 @@ BENCHES = {
     "lstm": "kernels.lstm.bench",
     "conv": "kernels.conv_transpose.bench",
     "gan": "research.bench.gan_step",
+    "language": "research.bench.language",
     "comparison": "research.bench.comparison",
     "rented-gpu": "research.bench.rented_gpu",
 }
