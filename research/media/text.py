@@ -56,6 +56,12 @@ def likelihood(found: dict[str, np.ndarray]) -> dict[str, Measured]:
     }
 
 
+def watch(texts: np.ndarray, dataset: Any) -> dict[str, float]:
+    """How much of the texts comes once only."""
+    del dataset
+    return {"diversity": text.diversity(texts)}
+
+
 def score(
     generated: np.ndarray,
     reference: np.ndarray,
