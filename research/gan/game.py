@@ -69,6 +69,7 @@ class Game:
     generator_steps: int
     discriminator_steps: int
     ema: float
+    steps: int  # of the run, for a G that anneals
 
     def init(self, key: jax.Array, batch: Batch) -> GanState:
         """Fresh networks for samples of this shape."""
@@ -190,8 +191,13 @@ class Game:
 
     def _generate(self, state: GanState, its: Round, key: jax.Array, role: int):
         net, noise = state.generator, self._noise(_keys(key, role, its))
+        how = {}
+        if getattr(self.generator.module, "anneals", False):
+            how["progress"] = state.step.astype(jnp.float32) / self.steps
         fake, pull_back, stats = jax.vjp(
-            lambda p: self.generator.train(net._replace(params=p), noise, *its.labels),
+            lambda params: self.generator.train(
+                net._replace(params=params), noise, *its.labels, **how
+            ),
             net.params,
             has_aux=True,
         )

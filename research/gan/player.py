@@ -65,9 +65,15 @@ class Player:
         run = jax.vmap(lambda *inputs: self.evaluate(net, *inputs), axis_name=BATCH)
         return jax.eval_shape(run, *(leaf[None] for leaf in inputs)).shape[1:]
 
-    def train(self, net: Net, *inputs: jax.Array) -> tuple[jax.Array, Any]:
-        """Outputs by the batch's own statistics, and new running ones."""
-        outputs, updated = self._apply(net, *inputs)
+    def train(
+        self, net: Net, *inputs: jax.Array, **how: jax.Array
+    ) -> tuple[jax.Array, Any]:
+        """Outputs by the batch's own statistics, and new running ones.
+
+        `how` goes to the module by name: `progress`, the share of the run's steps that
+        are done, to one with `anneals = True`.
+        """
+        outputs, updated = self._apply(net, *inputs, **how)
         return outputs, updated.get("batch_stats", {})
 
     def features(self, net: Net, *inputs: jax.Array) -> jax.Array:
@@ -100,9 +106,11 @@ class Player:
         past = None if net.past is None else _later(net.past, params)
         return Net(params, net.stats, optimizer, vectors, past), norm
 
-    def _apply(self, net: Net, *inputs: jax.Array) -> tuple[Any, Any]:
+    def _apply(self, net: Net, *inputs: jax.Array, **how: jax.Array) -> tuple[Any, Any]:
         mutable = ["batch_stats", "intermediates"]
-        return self.module.apply(_variables(net), *inputs, train=True, mutable=mutable)
+        return self.module.apply(
+            _variables(net), *inputs, train=True, mutable=mutable, **how
+        )
 
     def _toward(self, past: Past, params: Any, gradient: Any) -> Any:
         """With that of ‖θ − mean θ‖² (Salimans 2016, section 3.3)."""

@@ -123,6 +123,7 @@ class Gan:
             generator_steps=self.generator_steps,
             discriminator_steps=self.discriminator_steps,
             ema=self.ema,
+            steps=steps,
         )
         return Task(
             game.init,
