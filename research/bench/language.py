@@ -26,6 +26,7 @@ from research.sampling import Sampling, continue_streams
 from research.tasks.language import BEGIN, Language
 from research.training import devices
 from research.training.job import Job, initial_state, prepare, step_function
+from research.training.strategies import COPIED, PLAIN, pmap
 
 BYTES, EMBEDDING, HIDDEN = 256, 64, 256
 BATCH_SIZE, LENGTH = 32, 64
@@ -83,9 +84,9 @@ def language_job() -> Job:
 def our_training(job: Job) -> Callable[[], None]:
     """One call is STEPS steps in one compiled call, as the training loop makes it."""
     step = devices.repeated(step_function(job, jax.device_count()))
-    many = devices.parallel(step, in_axes=(0, None, 0))
-    arrays = devices.replicate(job.train.arrays)
-    held = [devices.replicate(initial_state(job))]
+    many = pmap.parallel(step, (PLAIN, COPIED))
+    arrays = pmap.replicate(job.train.arrays)
+    held = [pmap.replicate(initial_state(job))]
 
     def call() -> None:
         held[0], metrics = many(held[0], STEPS, arrays)

@@ -65,9 +65,7 @@ class Player:
         run = jax.vmap(lambda *inputs: self.evaluate(net, *inputs), axis_name=BATCH)
         return jax.eval_shape(run, *(leaf[None] for leaf in inputs)).shape[1:]
 
-    def train(
-        self, net: Net, *inputs: jax.Array, **how: jax.Array
-    ) -> tuple[jax.Array, Any]:
+    def train(self, net: Net, *inputs: jax.Array, **how: Any) -> tuple[jax.Array, Any]:
         """Outputs by the batch's own statistics, and new running ones.
 
         `how` goes to the module by name: `progress`, the share of the run's steps that
@@ -106,7 +104,7 @@ class Player:
         past = None if net.past is None else _later(net.past, params)
         return Net(params, net.stats, optimizer, vectors, past), norm
 
-    def _apply(self, net: Net, *inputs: jax.Array, **how: jax.Array) -> tuple[Any, Any]:
+    def _apply(self, net: Net, *inputs: jax.Array, **how: Any) -> tuple[Any, Any]:
         mutable = ["batch_stats", "intermediates"]
         return self.module.apply(
             _variables(net), *inputs, train=True, mutable=mutable, **how

@@ -36,14 +36,16 @@ def score(
         is tested on the reference (train on synthetic, test on real: Esteban 2017);
       pair_distance: root mean square difference of two series; 0 for a collapsed model.
     """
-    sets = [np.asarray(s, np.float64) for s in (generated, reference, again)]
-    flat = [s.reshape(len(s), -1) for s in sets]
-    changes = [np.diff(s, axis=1) for s in sets]
+    made, real, training = (
+        np.asarray(s, np.float64) for s in (generated, reference, again)
+    )
+    flat = (s.reshape(len(s), -1) for s in (made, real, training))
+    changes = (np.diff(s, axis=1) for s in (made, real, training))
     return {
         "series_frechet": frechet.measure(*flat),
-        "value_distance": _distance(*sets, seed),
-        "change_distance": _distance(*changes, seed),
-        "forecast_error": _forecast(*sets),
+        "value_distance": _distance(made, real, training, seed),
+        "change_distance": _distance(*changes, seed=seed),
+        "forecast_error": _forecast(made, real, training),
         "pair_distance": mean_beside(
             pair_distances(generated, seed), pair_distances(again, seed), "deviations"
         ),
