@@ -1,4 +1,7 @@
-"""test: runs all tests, or pytest with any of its arguments; --fork over a fork."""
+"""test: runs all tests, or pytest with any of its arguments; --fork over a fork.
+
+`test chaos` ends runs at random moments, as often as the README's numbers need.
+"""
 
 import os
 import sys
@@ -12,10 +15,11 @@ CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
 
 
 def main(arguments: list[str]) -> int:
-    """`test [--fork PACKAGE] [pytest's arguments]`; becomes pytest.
+    """`test [chaos] [--fork PACKAGE] [pytest's arguments]`; becomes pytest.
 
     Without arguments all tests run, as many files at once as there are cores.
 
+    chaos           the full form of tests/chaos, whose short form all tests hold
     --fork PACKAGE  only what the tests of this repository say of that package's parts
     """
     from launch._settings import take_option
@@ -25,6 +29,9 @@ def main(arguments: list[str]) -> int:
         arguments = [*CONTRACTS, *arguments, "-k", fork]
         os.environ["FORKS"] = fork
         os.environ["FORK_BACKENDS"] = " ".join(_backends(fork))
+    if arguments[:1] == ["chaos"]:
+        arguments = ["tests/chaos", "-s", "--timeout", "7200", *arguments[1:]]
+        os.environ["CHAOS"] = "full"
     arguments = arguments or list(SIDE_BY_SIDE)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])

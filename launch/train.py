@@ -9,6 +9,7 @@ from launch import buckets
 from launch._settings import Chosen, choose, claim, take_option
 from research import parts
 from research.errors import UserError
+from research.training import stop as stops
 
 EXIT_CODES = {"done": 0, "nan": 3, "unhealthy": 3, "preempted": 85, "interrupted": 130}
 
@@ -21,9 +22,11 @@ def main(arguments: list[str]) -> int:
         raise UserError("which experiment? `launch/run list` names them")
     failures = failures_of(fail_on)
     also = ("--workdir FOLDER", "--fail-on collapsed,diverged,d_saturated")
-    chosen = choose(rest[0], rest[1:], also)
-    with buckets.training(workdir or Path("runs") / chosen.name) as folder:
-        verdict = train(chosen, folder, failures)
+    # From here on: a notice may also fall into the imports, and means: start again.
+    with stops.listening() as stop:
+        chosen = choose(rest[0], rest[1:], also)
+        with buckets.training(workdir or Path("runs") / chosen.name) as folder:
+            verdict = train(chosen, folder, stop, failures)
     if verdict in ("interrupted", "preempted"):
         again = shlex.join(["launch/run", "train", *arguments])
         print(f"{verdict}, saved; go on with: {again}")
@@ -44,37 +47,40 @@ def failures_of(fail_on: str | None) -> frozenset[str]:
     return frozenset(words)
 
 
-def train(chosen: Chosen, folder: Path, failures: frozenset[str] = frozenset()) -> str:
+def train(
+    chosen: Chosen,
+    folder: Path,
+    stop: stops.StopRequest,
+    failures: frozenset[str] = frozenset(),
+) -> str:
     """Trains one run, or each of a comparison, and writes the report; the verdict.
 
     "unhealthy" if all were trained to the end and the health of one is in `failures`.
     """
     from research.experiment import members
     from research.training.run import run
-    from research.training.stop import listening
 
     several = members(chosen.settings)
     workdirs: list[Path] = []
     failed: list[str] = []
     runs = several or {chosen.name: chosen.settings}
-    with listening() as stop:
-        for name, experiment in runs.items():
-            if stop.reason is not None:
-                return stop.reason
-            place = folder / name if several else folder
-            found = run(name, claim_of(name, chosen), experiment, place, stop)
-            for workdir, summary in found.items():
-                if summary["verdict"] == "nan":
-                    tell_of_nan(summary, workdir)
-            verdict = verdict_of(summary["verdict"] for summary in found.values())
-            if verdict != "done":
-                return verdict
-            workdirs += found
-            failed += [
-                f"{workdir} {summary['health']}"
-                for workdir, summary in found.items()
-                if summary.get("health") in failures
-            ]
+    for name, experiment in runs.items():
+        if stop.reason is not None:
+            return stop.reason
+        place = folder / name if several else folder
+        found = run(name, claim_of(name, chosen), experiment, place, stop)
+        for workdir, summary in found.items():
+            if summary["verdict"] == "nan":
+                tell_of_nan(summary, workdir)
+        verdict = verdict_of(summary["verdict"] for summary in found.values())
+        if verdict != "done":
+            return verdict
+        workdirs += found
+        failed += [
+            f"{workdir} {summary['health']}"
+            for workdir, summary in found.items()
+            if summary.get("health") in failures
+        ]
     report(folder, workdirs)
     if failed:
         print(f"train: --fail-on: {', '.join(failed)}", file=sys.stderr)

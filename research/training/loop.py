@@ -122,6 +122,8 @@ class _Training:
     def to_the_end(self, progress: RunProgress, stop: StopRequest) -> str:
         """Steps, logs and saves until the last step, a request to stop, or NaNs."""
         experiment = self.runs[0].job.experiment
+        if stop.reason is not None:  # before anything was compiled
+            return stop.reason
         while self.step < experiment.steps:
             metrics = self._advance()
             # Read once: a signal may fall anywhere below, and only a step that saw it
