@@ -193,11 +193,13 @@ def held_out_measures(
     """
     if medium is not None and found and hasattr(medium, "likelihood"):
         return medium.likelihood(found)
-    units = {"loss": "nats"}
+    units = {"loss": "nats", "squared_error": "squared"}
+    # A squared error is a loss that is no likelihood: it is told by that name alone.
+    untold = ("targets", "loss" if "squared_error" in found else "")
     return {
         name: mean(values, units.get(name, "share"))
         for name, values in found.items()
-        if name != "targets"
+        if name not in untold
     }
 
 

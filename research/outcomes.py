@@ -74,6 +74,11 @@ def _symbol_measures(logits, targets):
     return {"accuracy": correct(logits, targets)}
 
 
+def _number_measures(outputs, targets):
+    losses, _ = _number_losses(outputs, targets, 0.0)
+    return {"squared_error": losses}
+
+
 def _nothing(outputs, targets):
     del outputs, targets
     return {}
@@ -82,5 +87,5 @@ def _nothing(outputs, targets):
 OUTCOMES = {
     "symbols": Outcome(_symbol_losses, _symbol_measures),
     "frames": Outcome(_frame_losses, _nothing),
-    "numbers": Outcome(_number_losses, _nothing),
+    "numbers": Outcome(_number_losses, _number_measures),
 }

@@ -21,7 +21,7 @@ from kernels.lstm.spec import LstmState, LstmWeights
 from kernels.lstm.tpu_tiles import GENERATIONS
 
 WHAT = ("forward", "forward+backward")
-YARDSTICKS = ("torch", "flax", "reference")  # the last is a plain lax.scan
+YARDSTICKS = ("torch", "flax")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -38,20 +38,14 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def told(row: dict[str, Any]) -> str | None:
-    """A row for a person, if it is not about time: static, or a mean of ratios."""
-    if "generation" in row:
-        return static_cycles.told(row)
-    if row["case"] != measure.MEAN:
-        return None
-    ratios = "  ".join(f"{mean:.2f}× {name}" for name, mean in row["ratios"].items())
-    over = f"{row['case']} of {row['cases']} cases"
-    return f"{over:36} {row['what']:18} {row['backend']:10} {ratios}"
+    """A static row for a person."""
+    return static_cycles.told(row) if "generation" in row else None
 
 
 def rows(
     names: Sequence[str] = (), runs: int = 9, static: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Rows for each case, what and backend, as soon as they are measured; then means.
+    """Rows for each case, what and backend, as soon as they are measured.
 
     Args:
       names: of the cases; all those tagged "bench" if empty.
@@ -66,18 +60,14 @@ def rows(
         yield from static_cycles.rows(static)
         return
     known = {case.name: case for case in tagged("bench")}
-    done = []
     for name in names or known:
         if name not in known:
             raise ValueError(f"{name!r} is not one of the cases {', '.join(known)}")
         for what in WHAT:
             calls = contestants(known[name], what == WHAT[1])
             taken = measure.interleaved(calls, runs)
-            for backend in able(known[name].case()):
-                row = measure.row("lstm", name, backend, what, taken, YARDSTICKS)
-                done.append(row)
-                yield row
-    yield from measure.means(done)
+            for backend in (n for n in calls if n not in YARDSTICKS):
+                yield measure.row("lstm", name, backend, what, taken, YARDSTICKS)
 
 
 def contestants(case: Shape, backward: bool) -> dict[str, measure.Call]:

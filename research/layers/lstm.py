@@ -11,6 +11,7 @@ Initial values are Keras': Glorot uniform for the input, one orthogonal matrix
 (Jozefowicz 2015).
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -48,6 +49,9 @@ class LstmLayer(nn.Module):
     """share of h that keeps its value at a step (Krueger 2017); not fused"""
     zoneout_c: float = 0.0
     """the same for c"""
+    longest: int = 0
+    """steps of the longest memory: initial biases of the gates i and f are `chrono`;
+    0: 1 for the forget gate"""
 
     @nn.compact
     def __call__(
@@ -116,7 +120,8 @@ class LstmLayer(nn.Module):
     def _weights(self, features: int) -> LstmWeights:
         hidden, init = self.hidden, nn.initializers
         peephole = projection = None
-        wx, wh, b = _matrices(self, features, self.width, hidden)
+        bias = functools.partial(chrono, self.longest) if self.longest else forget_one
+        wx, wh, b = _matrices(self, features, self.width, hidden, bias)
         if self.peephole:
             peephole = self.param("peephole", init.zeros, (3, hidden))
         if self.projection:
@@ -142,17 +147,17 @@ class LstmCell(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, state: LstmState) -> tuple[jax.Array, LstmState]:
         """x [batch, features] → h [batch, hidden], and the state with it."""
-        weights = _matrices(self, x.shape[-1], self.hidden, self.hidden)
+        weights = _matrices(self, x.shape[-1], self.hidden, self.hidden, forget_one)
         return lstm_cell(x, state, LstmWeights(*weights))
 
 
-def _matrices(module: nn.Module, features: int, width: int, hidden: int):
+def _matrices(module: nn.Module, features: int, width: int, hidden: int, bias: Any):
     """wx, wh and b, as parameters of the module."""
     init = nn.initializers
     return (
         module.param("wx", init.glorot_uniform(), (features, 4 * hidden)),
         module.param("wh", init.orthogonal(), (width, 4 * hidden)),
-        module.param("b", forget_one, (4 * hidden,)),
+        module.param("b", bias, (4 * hidden,)),
     )
 
 
@@ -161,3 +166,17 @@ def forget_one(key: jax.Array, shape: tuple[int], dtype=jnp.float32) -> jax.Arra
     del key
     hidden = shape[0] // 4
     return jnp.zeros(shape, dtype).at[hidden : 2 * hidden].set(1)
+
+
+def chrono(
+    longest: int, key: jax.Array, shape: tuple[int], dtype=jnp.float32
+) -> jax.Array:
+    """Biases with which units forget over 1 to `longest` steps, spread evenly.
+
+    b_f = log u with u even in [1, longest − 1], b_i = −b_f (Tallec & Ollivier 2018,
+    section 3): a unit of forget bias log u keeps a share u / (1 + u) at a step.
+    """
+    hidden = shape[0] // 4
+    u = jax.random.uniform(key, (hidden,), dtype, 1, max(longest - 1, 1))
+    zeros = jnp.zeros(2 * hidden, dtype)
+    return jnp.concatenate([-jnp.log(u), jnp.log(u), zeros])

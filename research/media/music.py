@@ -1,4 +1,4 @@
-"""Music: frames bool [pieces, steps, 88], shown as piano rolls."""
+"""Music: frames bool [pieces, steps, 88], shown as piano rolls and played as MIDI."""
 
 import io
 from pathlib import Path
@@ -11,12 +11,14 @@ from PIL import Image
 
 from research.metrics import music
 from research.metrics.measured import Measured
+from research.sources import midi
 
 ENTRY = "frames"
 SHOWN = 6
 SUFFIX = ".png"
 SCALE = 4  # screen pixels of a step and of a key
 PAPER, INK, OCTAVE = 255, 40, 225  # grey of silence, of a note, of every C
+REST = 4  # silent steps between two pieces of a MIDI file
 GAP = 8  # pixels between rolls
 LOWEST_C = 3  # the first C among the keys
 
@@ -32,8 +34,10 @@ def from_network(outputs: jax.Array) -> jax.Array:
 
 
 def write(frames: np.ndarray, file: Path, dataset: Any) -> None:
-    """The rolls as a PNG file."""
+    """The rolls as a PNG file, and beside it a MIDI file: one piece after another."""
     file.write_bytes(sheet(frames, dataset))
+    rests = np.pad(frames, ((0, 0), (0, REST), (0, 0)))
+    midi.write(rests.reshape(-1, frames.shape[-1]), file.with_suffix(".mid"))
 
 
 def sheet(frames: np.ndarray, dataset: Any) -> bytes:

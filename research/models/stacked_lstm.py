@@ -57,6 +57,9 @@ class Model:
     """normalised sums and cell (Ba 2016); leaves the fused path"""
     bidirectional: bool = False
     """two directions in each layer: for labelling, not for predicting what comes"""
+    longest: int = 0
+    """steps of the longest memory, which sets the initial biases (chrono, Tallec &
+    Ollivier 2018); 0: 1 for the forget gate"""
     residuals: str | None = None
     """kept for the gradient: store, recompute or, for long sequences, checkpoint"""
     backend: str | None = None
@@ -73,6 +76,8 @@ class Model:
             zoneout_h=self.zoneout_h,
             zoneout_c=self.zoneout_c,
         )
+        if self.longest < 0:
+            raise UserError(f"--model.longest is {self.longest}: give steps, or 0")
         if self.layers < 1:
             raise UserError(f"--model.layers is {self.layers}: at least one is needed")
         symbols = self.symbols or self.classes
@@ -104,5 +109,6 @@ class Model:
             weight_dropout=self.weight_dropout,
             zoneout_h=self.zoneout_h,
             zoneout_c=self.zoneout_c,
+            longest=self.longest,
         )
         return functools.partial(Bidirectional, layer) if self.bidirectional else layer

@@ -53,11 +53,13 @@ def test_every_encoding_keeps_the_batch_first_and_counts_classes(name):
     encoding = parts.find("research.encodings", name)
     batch = batch_of(3) | {
         "frames": jnp.zeros((PICTURES, 5, 3)),
-        "tokens": jnp.zeros((PICTURES, 5), jnp.int32),
+        "tokens": jnp.zeros((PICTURES, 12), jnp.int32),
         "lengths": jnp.array([5, 4, 3, 0], jnp.int32),
     }  # whatever entry of research.data it reads
     inputs, targets = jax.eval_shape(lambda b: encoding.encode(b, None), batch)
-    assert inputs.shape[0] == targets.shape[0] == PICTURES
-    assert inputs.dtype == jnp.float32
-    assert targets.dtype == jnp.int32
+    inputs = jax.tree.leaves(inputs)  # one array, or a source and what was written
+    assert all(leaf.shape[0] == PICTURES for leaf in (*inputs, targets))
+    assert all(leaf.dtype in (jnp.float32, jnp.int32) for leaf in inputs)
+    numbers = getattr(encoding, "OUTCOME", "symbols") == "numbers"
+    assert targets.dtype == (jnp.float32 if numbers else jnp.int32)
     assert hasattr(encoding, "draw") or not hasattr(encoding, "as_drawn")

@@ -1,0 +1,27 @@
+"""A sum as something to read and something to write, for an encoder and a decoder."""
+
+import jax
+import jax.numpy as jnp
+
+from research.encodings.sorting import measure
+
+FIRST = ord("+")  # the lowest of the characters
+SYMBOLS = ord("=") - FIRST + 1
+DIGITS = 10
+
+__all__ = ["encode", "measure"]
+
+
+def encode(
+    batch: dict[str, jax.Array], keys: jax.Array | None
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    """Inputs: "123+045" [batch, 2n + 1] and "=016", symbols from 0 to SYMBOLS − 1.
+
+    Targets int32 [batch, n + 1], the digits of the sum.
+    """
+    del keys
+    tokens = batch["tokens"]
+    asked = 2 * (tokens.shape[1] // 3 - 1) + 1  # of 3n + 3 characters
+    symbols = (tokens - FIRST).astype(jnp.int32)
+    targets = (tokens[:, asked + 1 :] - ord("0")).astype(jnp.int32)
+    return (symbols[:, :asked], symbols[:, asked:-1]), targets
