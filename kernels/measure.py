@@ -8,12 +8,13 @@ minutes apart.
 import importlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+MEAN = "geometric mean"  # the case of a row that is about all cases
 Call = Callable[[], Any]  # runs once, and returns when the result is there
 
 
@@ -50,11 +51,36 @@ def row(
       backend: the contestant that the row is about, a key of `taken`.
       what: what was timed, e.g. "forward".
       yardsticks: others of `taken`. A ratio is their time over ours: above 1 we win.
+        One that is the contestant itself is left out.
     """
-    ratios = {name: _spread(taken[name] / taken[backend]) for name in yardsticks}
+    others = (name for name in yardsticks if name != backend)
+    ratios = {name: _spread(taken[name] / taken[backend]) for name in others}
     own = {"unit": "ms", "runs": len(taken[backend]), "ratios": ratios}
     head = {"bench": bench, "case": case, "backend": backend, "what": what}
     return head | _spread(taken[backend]) | own
+
+
+def means(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the geometric means over the cases of the rows' median ratios.
+
+    One for each backend and what, in their order; `cases` says over how many.
+    """
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for one in rows:
+        groups.setdefault((one["bench"], one["what"], one["backend"]), []).append(one)
+    return [
+        {"bench": bench, "case": MEAN, "backend": backend, "what": what}
+        | {"cases": len(group), "ratios": _geometric(group)}
+        for (bench, what, backend), group in groups.items()
+    ]
+
+
+def _geometric(group: list[dict[str, Any]]) -> dict[str, float]:
+    medians = {
+        name: [row["ratios"][name]["median"] for row in group]
+        for name in group[0]["ratios"]
+    }
+    return {name: float(np.exp(np.log(m).mean())) for name, m in medians.items()}
 
 
 def yardstick(package: str) -> ModuleType:

@@ -9,8 +9,7 @@ import inspect
 from types import ModuleType
 from typing import Any, NamedTuple, get_args
 
-import tyro
-
+from launch import _command_line
 from research import parts
 from research.errors import UserError
 from research.experiment import Budget
@@ -37,8 +36,8 @@ def choose(name: str, arguments: list[str], also: tuple[str, ...] = ()) -> Chose
       also: options of the verb itself, told in `--help`.
 
     Raises:
-      UserError: no such experiment, budget or part.
-      SystemExit: the parser's own end, code 2, for an option it does not know.
+      UserError: no such experiment, budget, part or field, or a wrong value.
+      SystemExit: after `--help`.
     """
     module = parts.find("experiments", name)
     if not hasattr(module, "experiment"):
@@ -49,12 +48,9 @@ def choose(name: str, arguments: list[str], also: tuple[str, ...] = ()) -> Chose
         part, arguments = take_option(arguments, f"--{field}")
         if part is not None:
             settings = _replace_part(settings, field, part, attribute)
-    parsed = tyro.cli(
-        type(settings),
-        default=settings,
-        args=arguments,
-        prog=f"launch/run train {name}",
-        description=_description(module, also),
+    command = f"launch/run train {name}"
+    parsed = _command_line.parse(
+        settings, arguments, command, _description(module, also)
     )
     return Chosen(name.rpartition(".")[2], claim(module), parsed)
 

@@ -9,6 +9,7 @@ BENCHES = {
     "conv": "kernels.conv_transpose.bench",
     "gan": "research.bench.gan_step",
     "language": "research.bench.language",
+    "population": "research.bench.population",
     "comparison": "research.bench.comparison",
     "rented-gpu": "research.bench.rented_gpu",
 }

@@ -57,13 +57,16 @@ def train(
 
     "unhealthy" if all were trained to the end and the health of one is in `failures`.
     """
+    from research import population
     from research.experiment import members
+    from research.training.cores import take_cores
     from research.training.run import run
 
     several = members(chosen.settings)
     workdirs: list[Path] = []
     failed: list[str] = []
     runs = several or {chosen.name: chosen.settings}
+    take_cores(population.members(experiment) for experiment in runs.values())
     for name, experiment in runs.items():
         if stop.reason is not None:
             return stop.reason

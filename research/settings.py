@@ -53,6 +53,15 @@ def from_dict(values: Any, hint: Any = None) -> Any:
     return values
 
 
+def completed(values: Any) -> Any:
+    """Stored settings with the defaults of the fields that this code has besides.
+
+    Raises:
+      UserError: as `from_dict`.
+    """
+    return to_dict(from_dict(values))
+
+
 def differences(old: Any, new: Any, name: str = "") -> dict[str, tuple[Any, Any]]:
     """Leaves of two nested dicts that differ: dotted name → (old, new)."""
     if not (isinstance(old, dict) and isinstance(new, dict)):

@@ -21,7 +21,7 @@ from kernels.lstm.spec import LstmState, LstmWeights
 from kernels.lstm.tpu_tiles import GENERATIONS
 
 WHAT = ("forward", "forward+backward")
-YARDSTICKS = ("torch", "flax")
+YARDSTICKS = ("torch", "flax", "reference")  # the last is a plain lax.scan
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -38,14 +38,20 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def told(row: dict[str, Any]) -> str | None:
-    """A static row for a person."""
-    return static_cycles.told(row) if "generation" in row else None
+    """A row for a person, if it is not about time: static, or a mean of ratios."""
+    if "generation" in row:
+        return static_cycles.told(row)
+    if row["case"] != measure.MEAN:
+        return None
+    ratios = "  ".join(f"{mean:.2f}× {name}" for name, mean in row["ratios"].items())
+    over = f"{row['case']} of {row['cases']} cases"
+    return f"{over:36} {row['what']:18} {row['backend']:10} {ratios}"
 
 
 def rows(
     names: Sequence[str] = (), runs: int = 9, static: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Rows for each case, what and backend, as soon as they are measured.
+    """Rows for each case, what and backend, as soon as they are measured; then means.
 
     Args:
       names: of the cases; all those tagged "bench" if empty.
@@ -60,14 +66,18 @@ def rows(
         yield from static_cycles.rows(static)
         return
     known = {case.name: case for case in tagged("bench")}
+    done = []
     for name in names or known:
         if name not in known:
             raise ValueError(f"{name!r} is not one of the cases {', '.join(known)}")
         for what in WHAT:
             calls = contestants(known[name], what == WHAT[1])
             taken = measure.interleaved(calls, runs)
-            for backend in (n for n in calls if n not in YARDSTICKS):
-                yield measure.row("lstm", name, backend, what, taken, YARDSTICKS)
+            for backend in able(known[name].case()):
+                row = measure.row("lstm", name, backend, what, taken, YARDSTICKS)
+                done.append(row)
+                yield row
+    yield from measure.means(done)
 
 
 def contestants(case: Shape, backward: bool) -> dict[str, measure.Call]:

@@ -232,7 +232,7 @@ def grid_of(
         resets=core.masks.resets is not None,
     )
     # An interpreter has to compile each step of a block: two show all there is to show.
-    steps = (2, 1) if interpret else tpu_tiles.STEPS
+    steps = (2, 1) if interpret else None
     tile = tpu_tiles.chosen(sweep, _generation(), steps)
     if tile is None:
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from launch.sweeps.points import Point
 from launch.train import EXIT_CODES, verdict_of
 from research.errors import UserError
+from research.training.cores import take_cores
 from research.training.run import run_all
 from research.training.stop import StopRequest, listening
 
@@ -46,6 +47,7 @@ def one_by_one(name: str, claim: str, found: Sequence[Point], folder: Path) -> s
 
 def population(name: str, claim: str, found: Sequence[Point], folder: Path) -> str:
     """In this process, alike ones at once by one program."""
+    take_cores([{point.name: point.experiment for point in found}])
     with listening() as stop:
         return _run(name, claim, found, folder, stop)
 

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from research.evaluation import WATCHED, Evaluator, averages
-from research.training import devices, strategies
+from research.training import devices, layout
 from research.training.checkpoints import Checkpoints
 from research.training.job import Job, state_like
 from research.training.members import Members
@@ -24,7 +24,6 @@ from research.training.record import Record
 from research.training.resuming import resume
 from research.training.saving import Saving
 from research.training.stop import StopRequest
-from research.training.strategies import COPIED, PLAIN
 
 # Of one call of the compiled program: long beside the 0.1 ms that a call costs the
 # host, short beside the seconds that a notice of preemption leaves.
@@ -101,18 +100,13 @@ class _Training:
         self._before = before
         self._began = time.perf_counter()
         self._window: tuple[int, float] | None = None  # step and time it began
-        self._strategy = strategies.find(runs[0].job.experiment)
-        ranks = jax.device_count()
-        step, state = members.step(ranks), members.stack(states)
+        self._layout = layout.of(runs[0].job.experiment, len(runs))
+        step, state = members.step(self._layout.ranks), members.stack(states)
         inputs = members.values, runs[0].job.train.arrays
-        self._repeats = devices.repeats_well(step, ranks, state, *inputs)
-        if self._repeats:
-            places = (PLAIN, COPIED, COPIED)
-            self._compiled = self._strategy.parallel(devices.repeated(step), places)
-        else:
-            self._compiled = self._strategy.parallel(step)
-        self._state = self._strategy.replicate(state)
-        self._inputs = self._strategy.replicate(inputs)
+        self._repeats = devices.repeats_well(step, self._layout.ranks, state, *inputs)
+        self._compiled = self._layout.parallel(step, self._repeats)
+        self._state = self._layout.state(state)
+        self._inputs = self._layout.inputs(*inputs)
 
     @property
     def seconds(self) -> float:
@@ -167,7 +161,7 @@ class _Training:
 
     def _going(self, tree: Any) -> list[tuple[Run, Standing, Any]]:
         """The runs that have not diverged, each with its part of what a step gave."""
-        parts = self.members.split(self._strategy.fetch(tree))
+        parts = self.members.split(self._layout.fetch(tree))
         every = zip(self.runs, self.standings, parts, strict=True)
         return [found for found in every if not found[1].diverged]
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from research import media
 from research.errors import UserError
-from research.settings import differences
+from research.settings import completed, differences
 from research.training import animation
 from research.training.events import Events
 
@@ -138,7 +138,7 @@ class Record:
 
 def refuse_other_settings(workdir: Path, old: dict, new: dict) -> None:
     """Raises UserError where two runs differ in a setting that matters."""
-    found = differences(old["config"], new["config"])
+    found = differences(completed(old["config"]), new["config"])
     for name in ("experiment", "data"):
         found |= differences(old[name], new[name], name)
     changes = [

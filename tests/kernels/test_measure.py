@@ -28,6 +28,19 @@ def test_a_ratio_is_the_median_over_rounds_of_theirs_over_ours():
     assert row["ratios"]["torch"] == {"median": 2.0, "q25": 1.5, "q75": 2.5}
 
 
+def test_a_mean_of_ratios_is_geometric_and_of_one_backend():
+    def row(backend, case, ratio):
+        taken = {backend: np.array([1.0]), "torch": np.array([ratio])}
+        return measure.row("lstm", case, backend, "forward", taken, ("torch", backend))
+
+    ours, other = measure.means(
+        [row("xla", "a", 0.5), row("native", "a", 3.0), row("xla", "b", 8.0)]
+    )
+    assert (ours["backend"], ours["cases"], other["cases"]) == ("xla", 2, 1)
+    assert ours["ratios"] == pytest.approx({"torch": 2.0})
+    assert other["ratios"] == pytest.approx({"torch": 3.0})
+
+
 def test_a_missing_yardstick_says_how_to_get_it():
     with pytest.raises(ModuleNotFoundError, match=r"no_such_thing.*pip install"):
         measure.yardstick("no_such_thing.linen")

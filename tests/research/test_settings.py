@@ -104,3 +104,10 @@ def test_a_pair_that_may_be_left_out_comes_back_as_a_pair():
     data = Data("images", path=Path("a.npz"), value_range=(0.0, 1.0))
     assert repr(through_json(data)) == repr(data)
     assert through_json(Data("digits")).value_range is None
+
+
+def test_a_field_that_came_later_has_its_default_in_settings_of_before():
+    written = settings.to_dict(tiny())
+    before = json.loads(json.dumps(written))
+    del before["log_every"], before["model"]["kernel_std"]
+    assert settings.completed(before) == written

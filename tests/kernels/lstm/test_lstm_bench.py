@@ -39,12 +39,17 @@ def test_flax_does_the_same_amount_of_work():
 def test_rows(monkeypatch):
     monkeypatch.setattr(bench, "tagged", lambda tag: (SMALL,))
     rows = list(bench.rows(runs=2))
-    assert [(r["backend"], r["what"]) for r in rows] == [
-        (backend, what) for what in bench.WHAT for backend in BACKENDS
-    ]
-    for row in rows:
+    want = [(backend, what) for what in bench.WHAT for backend in BACKENDS]
+    assert [(r["backend"], r["what"]) for r in rows] == 2 * want
+    half = len(want)
+    for row, mean in zip(rows[:half], rows[half:], strict=True):
         assert row["q25"] <= row["median"] <= row["q75"]
-        assert set(row["ratios"]) == {"torch", "flax"}
+        others = {"torch", "flax", "reference"} - {row["backend"]}
+        assert set(row["ratios"]) == set(mean["ratios"]) == others
+        assert (mean["case"], mean["cases"]) == ("geometric mean", 1)
+        said = bench.told(mean)
+        assert said is not None
+        assert f"{mean['ratios']['torch']:.2f}× torch" in said
 
 
 def test_an_unknown_case_is_named():

@@ -100,10 +100,12 @@ def test_each_input_lies_where_it_is_said_to(name):
     copied = strategy.replicate(np.array([2, 3], np.float32))
     own = strategy.distribute(np.arange(8, dtype=np.float32).reshape(4, 2))
     compiled = strategy.parallel(step, (PLAIN, COPIED, OWN))
+    lies = state.sharding
     new, told = compiled(state, np.float32(10), copied, own)
     assert strategy.fetch(new) == 4 * 10 * (1 + 5) + 28
     np.testing.assert_array_equal(strategy.fetch(told)["own"], [3, 4])
     assert state.is_deleted()  # donated
+    assert new.sharding == lies  # or the next call would be compiled anew
     shapes = strategy.shapes({"a": np.zeros((2,))}, 4)["a"].shape
     assert shapes == copied.shape
 

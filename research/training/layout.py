@@ -1,0 +1,118 @@
+"""Where the members of a group lie: all of them on every device, or each on its own.
+
+Members of a population have nothing to tell each other, so they are dealt out: the
+devices stand in rows, each row trains its own members, and the devices of a row share
+every batch out. Each member is computed as by a run on one row's devices. A run alone,
+and one of several processes, is spread over all devices by the strategy it names.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from research.experiment import Experiment
+from research.training import strategies
+from research.training.axes import BATCH
+from research.training.devices import Bounded, repeated
+from research.training.strategies import COPIED, PLAIN, Strategy
+
+MEMBERS = "members"  # the axis of the rows of devices
+OWN = jax.P(MEMBERS)
+
+
+class Layout(Protocol):
+    """How the loop places what `Members` stacks, and compiles its step."""
+
+    ranks: int  # devices that share a batch
+
+    def parallel(self, step: Any, repeats: bool) -> Any:
+        """`step(state, values, arrays)` compiled; `repeated` if it `repeats`."""
+        ...
+
+    def state(self, stacked: Any) -> Any:
+        """The stacked states, on the devices."""
+        ...
+
+    def inputs(self, values: Any, arrays: Any) -> tuple[Any, Any]:
+        """The members' values and the data's arrays, on the devices."""
+        ...
+
+    def fetch(self, tree: Any) -> Any:
+        """States or metrics, stacked, as numpy arrays."""
+        ...
+
+
+def of(experiment: Experiment, members: int) -> Layout:
+    """The layout of so many members on the devices of this run."""
+    groups = rows(members, jax.device_count())
+    if groups == 1 or jax.process_count() > 1:
+        return Spread(strategies.find(experiment))
+    return Dealt(members, groups, jax.devices())
+
+
+def rows(members: int, devices: int) -> int:
+    """Into how many rows of equal length devices are set: no more than members."""
+    return max(n for n in range(1, devices + 1) if devices % n == 0 and n <= members)
+
+
+class Spread:
+    """Every device has all members and works on its share of the batch."""
+
+    def __init__(self, strategy: Strategy):
+        self._strategy, self.ranks = strategy, jax.device_count()
+
+    def parallel(self, step: Any, repeats: bool) -> Any:
+        if repeats:
+            return self._strategy.parallel(repeated(step), (PLAIN, COPIED, COPIED))
+        return self._strategy.parallel(step)
+
+    def state(self, stacked: Any) -> Any:
+        return self._strategy.replicate(stacked)
+
+    def inputs(self, values: Any, arrays: Any) -> tuple[Any, Any]:
+        return self._strategy.replicate((values, arrays))
+
+    def fetch(self, tree: Any) -> Any:
+        return self._strategy.fetch(tree)
+
+
+class Dealt:
+    """Each row of devices has members of its own, the last of them once or more."""
+
+    def __init__(self, members: int, groups: int, over: Sequence[Any]):
+        self.ranks = len(over) // groups
+        self._members = members
+        self._places = -(-members // groups) * groups
+        devices = np.array(over).reshape(groups, self.ranks)
+        self._mesh = Mesh(devices, (MEMBERS, BATCH))
+
+    def parallel(self, step: Any, repeats: bool) -> Any:
+        count = (jax.P(),) if repeats else ()
+        # Unchecked for the reasons in strategies/jit.py.
+        program = jax.shard_map(
+            repeated(step) if repeats else step,
+            mesh=self._mesh,
+            in_specs=(OWN, *count, OWN, jax.P()),
+            out_specs=OWN,
+            check_vma=False,
+        )
+        return Bounded(jax.jit(program, donate_argnums=0))
+
+    def state(self, stacked: Any) -> Any:
+        more = self._places - self._members
+
+        def place(leaf):
+            full = np.concatenate([leaf, *[leaf[-1:]] * more])
+            return jax.device_put(full, NamedSharding(self._mesh, OWN))
+
+        return jax.tree.map(place, stacked)
+
+    def inputs(self, values: Any, arrays: Any) -> tuple[Any, Any]:
+        copied = jax.device_put(arrays, NamedSharding(self._mesh, jax.P()))
+        return self.state(values), copied
+
+    def fetch(self, tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: self._members], tree)
