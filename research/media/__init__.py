@@ -4,6 +4,7 @@ A data set names its medium as `MEDIUM`; one that does not is of `pictures`. A f
 has
 
   ENTRY   the entry of a batch that is drawn and imitated: "image", "point", …
+  CALLED  what several samples are called, "pictures"; left out: "samples"
   SHOWN   how many samples a checkpoint and a report's page show
   SUFFIX  of the file that `write` makes, ".png" or ".txt"
   write(samples, file, dataset)  a file for people; it may write others of its name

@@ -14,6 +14,7 @@ from research.metrics.measured import Measured
 from research.sources import midi
 
 ENTRY = "frames"
+CALLED = "pieces"
 SHOWN = 6
 SUFFIX = ".png"
 SCALE = 4  # screen pixels of a step and of a key
@@ -67,6 +68,12 @@ def likelihood(found: dict[str, np.ndarray]) -> dict[str, Measured]:
     lengths, first = found["targets"], found["first_frame_nats"]
     later = found["loss"] * lengths - first
     return music.likelihood(first, later, lengths)
+
+
+def watch(frames: np.ndarray, dataset: Any) -> dict[str, float]:
+    """How much pieces differ."""
+    del dataset
+    return {"diversity": float(music.pair_distances(frames).mean())}
 
 
 def score(

@@ -15,6 +15,7 @@ from research.metrics import bits, memorisation, pictures
 from research.metrics.measured import Measured
 
 ENTRY = "image"
+CALLED = "pictures"
 SHOWN = 25
 SUFFIX = ".png"
 COLUMNS = 5

@@ -19,6 +19,7 @@ from research.metrics import series
 from research.metrics.measured import Measured
 
 ENTRY = "frames"
+CALLED = "series"
 SHOWN = 12
 SUFFIX = ".png"
 COLUMNS = 4

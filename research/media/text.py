@@ -11,6 +11,7 @@ from research.metrics import bits, text
 from research.metrics.measured import Measured, mean
 
 ENTRY = "tokens"
+CALLED = "texts"
 SHOWN = 10
 SUFFIX = ".txt"
 SYMBOLS = 256

@@ -11,6 +11,7 @@ import numpy as np
 
 from research.metrics import frechet
 from research.metrics.measured import Measured, interval, mean, mean_beside
+from research.metrics.text import SELF_TEXTS, self_bleu
 
 UNIT = "nats a frame"
 REPLICATES = 200  # bootstrap resamples of pieces for an interval
@@ -73,6 +74,8 @@ def score(
     Returns:
       progression_precision: share of the generated progressions of two frames that
         occur in the reference, in any key; progression_recall: the other way round;
+      self_bleu: how much pieces repeat each other, a frame of keys as a symbol (see
+        metrics.text); 1 where all are alike;
       music_frechet: distance of `features` taken as Gaussians.
     """
     count = min(map(len, (generated, reference, again)))
@@ -84,6 +87,12 @@ def score(
     found = {
         "progression_precision": _shared(made, real, training, real),
         "progression_recall": _shared(real, made, real, training),
+        "self_bleu": Measured(
+            self_bleu([chords(piece) for piece in made]),
+            self_bleu([chords(piece) for piece in training]),
+            samples=min(count, SELF_TEXTS),
+            unit="share",
+        ),
     }
     if count > len(FEATURES):  # of fewer there is no covariance
         sets = (np.stack([features(p) for p in s]) for s in (made, real, training))
@@ -112,6 +121,18 @@ def features(piece: np.ndarray) -> np.ndarray:
     motion = np.abs(np.diff(top)).mean() / 12 if len(top) > 1 else 0
     others = (len(frame) / len(piece), key.mean() / 12, key.std() / 12, held, motion)
     return np.array([*classes, *others])
+
+
+def chords(piece: np.ndarray) -> tuple[bytes, ...]:
+    """Each frame as a symbol: the keys that sound."""
+    return tuple(np.packbits(frame).tobytes() for frame in piece)
+
+
+def pair_distances(pieces: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Share of keys that differ in disjoint random pairs, [pieces // 2]."""
+    order = np.random.default_rng(seed).permutation(len(pieces))
+    half = len(pieces) // 2
+    return (pieces[order[:half]] != pieces[order[half : 2 * half]]).mean(axis=(1, 2))
 
 
 def progressions(piece: np.ndarray) -> list[bytes]:

@@ -20,6 +20,7 @@ import numpy as np
 from research.metrics import frechet
 from research.metrics.measured import Measured, interval, mean, mean_beside
 
+Symbols = bytes | tuple  # a text; parts of it can be counted
 ORDER = 4  # bytes of the n-grams that are compared
 SELF_TEXTS = 100  # texts of a set that self-BLEU compares
 BLEU_TEXTS = 200  # texts of either set that BLEU compares
@@ -147,8 +148,11 @@ def bleu(texts: Sequence[bytes], references: Sequence[bytes]) -> np.ndarray:
     return _bleu([_precisions(texts, references, order) for order in BLEU_ORDERS])
 
 
-def self_bleu(texts: Sequence[bytes]) -> float:
-    """Mean BLEU of each text against all others of the set, of the first 100."""
+def self_bleu(texts: Sequence[Symbols]) -> float:
+    """Mean BLEU of each text against all others of the set, of the first 100.
+
+    A text is bytes, or a tuple of any symbols.
+    """
     texts = list(texts[:SELF_TEXTS])
     if len(texts) < 2:
         return math.nan
@@ -188,7 +192,7 @@ def _clipped(counts: list[Counter]) -> np.ndarray:
             min(n, second[gram] if n == most[gram] else most[gram])
             for gram, n in found.items()
         )
-        shares.append(max(matched, 0.5) / sum(found.values()))
+        shares.append(max(matched, 0.5) / max(found.total(), 1))  # 0 of a short one
     return np.array(shares)
 
 
@@ -205,7 +209,7 @@ def _texts(samples: np.ndarray) -> list[bytes]:
     return [text.tobytes() for text in np.asarray(samples).astype(np.uint8)]
 
 
-def _ngrams(text: bytes, order: int) -> Counter:
+def _ngrams(text: Symbols, order: int) -> Counter:
     return Counter(text[i : i + order] for i in range(len(text) - order + 1))
 
 

@@ -99,6 +99,8 @@ class Critic(nn.Module):
     layers: int = 1
     bidirectional: bool = False
     backend: str | None = None
+    reads: int | None = None
+    """the first so many features; None: all"""
 
     @nn.compact
     def __call__(self, samples: jax.Array, train: bool) -> jax.Array:
@@ -106,7 +108,7 @@ class Critic(nn.Module):
         layer = functools.partial(LstmLayer, self.hidden, self.backend)
         if self.bidirectional:
             layer = functools.partial(Bidirectional, layer)
-        y, _ = Stack(layer, self.layers)(samples)
+        y, _ = Stack(layer, self.layers)(samples[..., : self.reads])
         seen = jnp.concatenate([y.mean(axis=1), y[:, -1]], axis=1)
         self.sow("intermediates", "features", seen)
         return nn.Dense(1)(seen)[:, 0]

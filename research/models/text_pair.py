@@ -37,7 +37,7 @@ class Model:
     critic_hidden: int | None = None
     """units of the critic's; None: as G's"""
     symbols: int = 128
-    """G writes the first so many of the 256 bytes: 128 is ASCII"""
+    """of the 256 bytes, the first that G writes and the critic sees: 128 is ASCII"""
     first_temperature: float = 1.0
     """τ at the first step of training"""
     last_temperature: float = 0.2
@@ -65,7 +65,7 @@ class Model:
 
     def discriminator(self) -> nn.Module:
         units = self.critic_hidden or self.hidden
-        return Critic(units, bidirectional=self.bidirectional)
+        return Critic(units, bidirectional=self.bidirectional, reads=self.symbols)
 
 
 class Writer(nn.Module):

@@ -7,11 +7,11 @@ measured. Nothing is said of a run that its own files do not show.
 from typing import NamedTuple
 
 from research.metrics.measured import Measured
-from research.reports import coverage
+from research.reports import coverage, overlap
 from research.reports.longer import longer
 from research.reports.numbers import duration, listing, number, span, times
 from research.reports.runs import Run
-from research.reports.strengths import CLOSE, strengths
+from research.reports.strengths import CLOSE, LIKELIHOODS, strengths
 from research.reports.table import KINDS
 
 COPIED = 0.6  # the copying test's low end, beyond which copies are spoken of
@@ -34,7 +34,7 @@ def findings(runs: list[Run], epoch: int | None) -> list[Finding]:
     said = [
         Finding("Who is best at what", strengths(runs)),
         Finding("Variety", coverage.finding(runs)),
-        Finding("Likeness", (likeness(runs),)),
+        Finding("Likeness", (likeness(runs), *map(overlap.finding, runs))),
         Finding("Copies", tuple(map(copies, runs))),
         Finding("Likelihood", (likelihood(runs),)),
         Finding("Drawing", (drawing(runs),)),
@@ -47,7 +47,7 @@ def findings(runs: list[Run], epoch: int | None) -> list[Finding]:
 
 
 def likeness(runs: list[Run]) -> str:
-    """Whose pictures are nearest to real ones."""
+    """Whose samples are nearest to real ones."""
     names = [name for name in KINDS if name == "fid" or name.endswith("_frechet")]
     name = next((n for n in names if any(n in run.metrics for run in runs)), None)
     if name is None:
@@ -63,7 +63,7 @@ def likeness(runs: list[Run]) -> str:
     rest = [f"{other} is {number(measured.value)} away" for measured, other in others]
     text = "; ".join([text, *rest])
     title = title if title.isupper() else title[0].lower() + title[1:]
-    text = f"By {title} from real pictures, {text}."
+    text = f"By {title} from real {runs[0].called}, {text}."
     level = [other for measured, other in others if _reaches(measured, first)]
     if level:
         text += f" {listing([best, *level])} cannot be told apart by it."
@@ -87,12 +87,13 @@ def copies(run: Run) -> str:
 
 
 def likelihood(runs: list[Run]) -> str:
-    """What a held-out pixel costs, and who cannot say."""
+    """What a held-out pixel, byte or frame costs, and who cannot say."""
     told = [
-        f"{run.name} spends {number(bits.value)} bits{_interval(bits.low, bits.high)} "
-        "on a held-out pixel"
+        f"{run.name} spends {number(cost.value)} {unit}"
+        f"{_interval(cost.low, cost.high)} on a held-out {target}"
         for run in runs
-        if (bits := run.metrics.get("bits_per_pixel")) is not None
+        for name, (unit, target) in LIKELIHOODS.items()
+        if (cost := run.metrics.get(name)) is not None
     ]
     if not told:
         return ""
@@ -104,18 +105,19 @@ def likelihood(runs: list[Run]) -> str:
 
 
 def drawing(runs: list[Run]) -> str:
-    """How long 1,000 pictures take."""
+    """How long 1,000 samples take."""
     timed = [(run.summary.get("draw_seconds"), run.name) for run in runs]
     timed = sorted((seconds, name) for seconds, name in timed if seconds)
     if not timed:
         return ""
     (fast, name), (slow, last) = timed[0], timed[-1]
+    many = f"1,000 {runs[0].called}"
     if len(timed) == 1:
-        return f"{name} draws 1,000 pictures in {duration(fast)}."
+        return f"{name} draws {many} in {duration(fast)}."
     if slow / fast < CLOSE:
-        return f"All draw 1,000 pictures in about {duration(fast)}."
+        return f"All draw {many} in about {duration(fast)}."
     return (
-        f"{name} draws 1,000 pictures in {duration(fast)}; {last} takes "
+        f"{name} draws {many} in {duration(fast)}; {last} takes "
         f"{duration(slow)}, {times(slow / fast)} as long."
     )
 

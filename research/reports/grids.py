@@ -77,6 +77,11 @@ def grids(runs: list[Run], real: RealData | None) -> list[Grid]:
     if real is not None and drawn:
         what = "real ones from the held-out data"
         note, samples = "held-out data", real.samples
+        if hasattr(real.medium, "words"):  # held-out texts bring their context
+            longest = max(
+                run.samples.shape[1] for run in drawn if run.samples is not None
+            )
+            samples = samples[:, :longest]
         found.append(_grid("real", "Real", note, what, samples, *real[1:3]))
         thresholded = [run.name for run in drawn if run.thresholded]
         if thresholded:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from research.errors import UserError
-from research.reports import arms, coverage
+from research.reports import arms, coverage, overlap
 from research.reports.curves import Chart, charts
 from research.reports.findings import Finding, findings
 from research.reports.grids import Grid, RealData, grids, real_data
@@ -94,7 +94,7 @@ def compose(runs: list[Run]) -> Page:
 
 def headline(runs: list[Run]) -> str:
     """The page's first sentence."""
-    return arms.headline(runs) or coverage.headline(runs)
+    return arms.headline(runs) or overlap.headline(runs) or coverage.headline(runs)
 
 
 def render(template: str, page: Page) -> str:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from research import parts
 from research.errors import UserError
 from research.metrics.measured import Measured
 from research.training.record import read_json, read_metrics
@@ -28,6 +29,12 @@ class Run(NamedTuple):
     def pictures(self) -> np.ndarray | None:
         """uint8 [25, height, width, channels]; None where it draws others, or none."""
         return self.samples if self.medium == "pictures" else None
+
+    @property
+    def called(self) -> str:
+        """What several of its samples are called."""
+        medium = parts.find("research.media", self.medium)
+        return getattr(medium, "CALLED", "samples")
 
     @property
     def steps(self) -> int:

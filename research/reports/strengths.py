@@ -6,6 +6,12 @@ from research.reports.numbers import listing
 from research.reports.runs import Run
 from research.reports.table import best_places
 
+# Exact costs of held-out data: their unit, and what it is for.
+LIKELIHOODS = {
+    "bits_per_pixel": ("bits", "pixel"),
+    "bits_per_byte": ("bits", "byte"),
+    "frame_nats_chung": ("nats", "frame"),
+}
 CLOSE = 1.15  # a ratio of two times or sizes below this is told as a draw
 
 
@@ -23,7 +29,7 @@ def strengths(runs: list[Run]) -> tuple[str, ...]:
         near = [name for name, value in costs.items() if value < CLOSE * least]
         if len(costs) > 1:
             _award(won, words, near)
-    exact = [run.name for run in runs if "bits_per_pixel" in run.metrics]
+    exact = [run.name for run in runs if LIKELIHOODS.keys() & run.metrics.keys()]
     if len(exact) == 1:
         won[exact[0]].append("the only exact likelihood")
     return tuple(f"{name}: {listing(words)}." for name, words in won.items() if words)
@@ -51,6 +57,14 @@ METRICS = (
     ("nearest to real pictures", "pixel_frechet", -1),
     ("nearest to real pictures", "fid", -1),
     ("most accurate", "accuracy", 1),
+    ("most real words", "known_words", 1),
+    ("most real 4-grams", "ngram_precision", 1),
+    ("most of what real text has", "ngram_recall", 1),
+    ("nearest to real texts", "pair_frechet", -1),
+    ("most real progressions", "progression_precision", 1),
+    ("most of what real music has", "progression_recall", 1),
+    ("nearest to real music", "music_frechet", -1),
+    ("nearest to real series", "series_frechet", -1),
 )
 COSTS: tuple[tuple[str, Callable[[Run], float | None]], ...] = (
     ("fastest to draw", lambda run: run.summary.get("draw_seconds")),

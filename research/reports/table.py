@@ -75,6 +75,53 @@ KINDS = {
         "Classifier score", "sure and varied by the classifier; more is better", 1
     ),
     "confidence": Kind("Classifier's confidence", "mean top probability", 0),
+    "known_words": Kind(
+        "Words that real text has", "share of whole words drawn; more is better", 1
+    ),
+    "ngram_precision": Kind(
+        "Drawn 4-grams that real text has", "share; more is better", 1
+    ),
+    "ngram_recall": Kind(
+        "Real 4-grams that were drawn too", "share; more is better", 1
+    ),
+    "bleu_forward": Kind(
+        "BLEU of drawn texts", "real ones as references; more is better", 1
+    ),
+    "bleu_backward": Kind(
+        "BLEU of real texts", "drawn ones as references; more is better", 1
+    ),
+    "self_bleu": Kind("Self-BLEU", "drawn ones among each other; 1: all alike", 0),
+    "pair_frechet": Kind(
+        "Byte-pair Fréchet distance",
+        "counts of the 64 commonest pairs; less is better",
+        -1,
+    ),
+    "progression_precision": Kind(
+        "Drawn progressions that real music has",
+        "two frames, in any key, share; more is better",
+        1,
+    ),
+    "progression_recall": Kind(
+        "Real progressions that were drawn too", "share; more is better", 1
+    ),
+    "music_frechet": Kind(
+        "Musical-feature Fréchet distance",
+        "keys, density, register, motion; less is better",
+        -1,
+    ),
+    "series_frechet": Kind(
+        "Fréchet distance of whole series", "squared deviations; less is better", -1
+    ),
+    "value_distance": Kind(
+        "Distance of the values", "Wasserstein-1, deviations; less is better", -1
+    ),
+    "change_distance": Kind(
+        "Distance of the changes", "of a step, Wasserstein-1; less is better", -1
+    ),
+    "forecast_error": Kind(
+        "Real forecast learnt from drawn", "mean error, deviations; less is better", -1
+    ),
+    "bits_per_byte": Kind("Held-out likelihood", "bits a byte; less is better", -1),
     "bits_per_pixel": Kind("Held-out likelihood", "bits a pixel; less is better", -1),
     "frame_nats_chung": Kind(
         "Held-out frame, mean of pieces", "nats, as Chung 2014; less is better", -1
@@ -187,7 +234,7 @@ def _health(run: Run) -> Cell:
 
 COSTS: tuple[tuple[str, str, Callable[[Run], Cell]], ...] = (
     ("Time of a training step", "median, quartiles over log windows", _step_seconds),
-    ("Time to draw 1,000 pictures", "median, compilation left out", _draw_seconds),
+    ("Time to draw 1,000 samples", "median, compilation left out", _draw_seconds),
     ("Training time", "first step to last, compilation included", _training_seconds),
     ("Health", "of the record: collapsed, diverged, D saturated or none", _health),
     ("Training steps", "updates of every network", lambda run: Cell(f"{run.steps:,}")),

@@ -83,3 +83,16 @@ def test_real_music_is_nearer_to_real_music_than_noise_is():
     assert found["music_frechet"].value > 10 * found["music_frechet"].floor
     assert found["progression_precision"].value < 0.5
     assert found["progression_precision"].floor > 0.9
+
+
+def test_pieces_that_are_alike_repeat_each_other():
+    """Self-BLEU of one piece drawn three times is 1, and no key of a pair differs."""
+    one = np.stack(3 * [piece((1,), (3,), (1,), (5,), (8,), (3,))])
+    rng = np.random.default_rng(0)
+    others = rng.random((3, 6, 88)) < 0.05
+    assert music.score(one, others, others)["self_bleu"].value == pytest.approx(1)
+    assert music.score(others, one, one)["self_bleu"].value < 0.7
+    assert music.pair_distances(one) == 0
+    many = rng.random((200, 6, 88)) < 0.25
+    # Two bits of probability ¼ differ with 2 · ¼ · ¾.
+    assert music.pair_distances(many).mean() == pytest.approx(0.375, abs=0.01)

@@ -21,7 +21,7 @@ def test_every_number_has_its_interval_floor_and_unit(comparison):
     bits = rows["Held-out likelihood"]
     assert [cell.value for cell in bits.cells] == ["–", "–", "0.487"]
     assert rows["Time of a training step"].cells[0].interval == "88.4 ms to 96.1 ms"
-    assert rows["Time to draw 1,000 pictures"].cells[2].value == "37.8 s"
+    assert rows["Time to draw 1,000 samples"].cells[2].value == "37.8 s"
     assert rows["Parameters"].cells[2].value == "120,456"
 
 

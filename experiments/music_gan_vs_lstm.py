@@ -1,0 +1,27 @@
+"""Which composes better, a GAN or an LSTM? The article's question, asked of chorales.
+
+Trains a recurrent GAN and an LSTM by likelihood on the same windows of Bach's chorales,
+draws pieces from both, and measures both by the same progressions and features.
+
+Cost: about four minutes on two CPU cores; `--budget full` trains both for long.
+Expected: the LSTM finds more of Bach's progressions; only it has a likelihood.
+Run:  launch/run train music_gan_vs_lstm
+"""
+
+import dataclasses
+
+from experiments import music_gan, music_lstm
+from research.experiment import Budget, Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The runs that are compared, in the order in which they are trained."""
+
+    music_gan: Experiment
+    music_lstm: Experiment
+
+
+def experiment(budget: Budget = "minutes") -> Comparison:
+    """Both runs of a budget."""
+    return Comparison(music_gan.experiment(budget), music_lstm.experiment(budget))
