@@ -1,4 +1,4 @@
-"""inspect WORKDIR: the steps kept, and the SHA-256 of the whole state at each."""
+"""inspect WORKDIR: the steps kept, the hash of the state at each, and a look inside."""
 
 import argparse
 import json
@@ -7,12 +7,27 @@ from launch import buckets
 
 
 def main(arguments: list[str]) -> int:
-    """`inspect WORKDIR [--json]`."""
+    """`inspect WORKDIR [--json]`, `inspect WORKDIR --inside [TEXT]`."""
     parser = argparse.ArgumentParser(prog="launch/run inspect")
     parser.add_argument("workdir")
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument(
+        "--inside",
+        nargs="?",
+        const="",
+        metavar="TEXT",
+        help="a page of an LSTM's gates, cells and memory while it reads that text, or "
+        "held-out text of its own",
+    )
     options = parser.parse_args(arguments)
     workdir = buckets.reading(options.workdir)
+
+    if options.inside is not None:
+        from research.inside import page
+        from research.training import trained
+
+        print(page.write(trained.read(workdir), workdir, options.inside))
+        return 0
 
     from research.training.hashing import state_hash
     from research.training.record import read_json
