@@ -122,9 +122,8 @@ def heat_maps(inside: Inside, symbols: jax.Array) -> bytes:
     names = ("input gate", "forget gate", "output gate", "cell, tanh(c)")
     with mpl.rc_context({"font.size": 7}):
         figure = Figure(figsize=(11, 8), dpi=110, layout="constrained")
-        for axes, name, values in zip(
-            figure.subplots(4, 1, sharex=True), names, inside, strict=True
-        ):
+        panels = figure.subplots(4, 1, sharex=True)
+        for axes, name, values in zip(panels, names, inside, strict=True):
             signed = values is inside.cell
             drawn = axes.imshow(
                 np.asarray(values)[:MAPPED, order].T,
@@ -136,7 +135,9 @@ def heat_maps(inside: Inside, symbols: jax.Array) -> bytes:
             )
             axes.set_ylabel(name)
             figure.colorbar(drawn, ax=axes, pad=0.01)
-        axes.set_xticks(range(len(letters)), [a.replace("\n", "⏎") for a in letters])
+        panels[-1].set_xticks(
+            range(len(letters)), [a.replace("\n", "⏎") for a in letters]
+        )
         return _png(figure)
 
 
