@@ -41,7 +41,10 @@ def test_options_replace_the_defaults_that_they_name():
         ),
         (["--weights.r2", "1"], "--weights.r2 is no option; did you mean --weights.r1"),
         (["word"], "word belongs to no option; launch/run train tree --help"),
-        (["--steps", "many"], "--steps: invalid literal for int() with base 10: 'many'"),
+        (
+            ["--steps", "many"],
+            "--steps: invalid literal for int() with base 10: 'many'",
+        ),
         (["--steps"], "Missing value for argument '--steps'"),
         (["--part.noise", "old"], "invalid choice 'old' for argument '--part.noise'"),
     ],
