@@ -55,6 +55,16 @@ def weight(x: jax.Array, g: jax.Array, strides: Pair, taps: Pair) -> jax.Array:
     return _call(TARGETS[2], (*taps, x.shape[3], g.shape[3]), x, g, strides)
 
 
+def multiplications(
+    shape: Pair, taps: Pair, others: int, strides: Pair = (1, 1)
+) -> int:
+    """Of each of the three maps for `conv`'s x of `shape` and so many outputs."""
+    batch, *size, channels = shape
+    if _spectral(tuple(shape), taps, others, strides):
+        return spectral.multiplications(batch, tuple(size), taps, (channels, others))
+    return batch * channels * others * spectral.inside(tuple(size), taps, strides)
+
+
 def _each(a: jax.Array, w: jax.Array, turned: str) -> jax.Array:
     rows, columns = (
         a.shape[2 if turned == "a" else 1],

@@ -13,6 +13,7 @@ included. The DFT is orthogonal, so float32 loses nothing (Winograd's points wou
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -91,25 +92,40 @@ def _axis(positions: int, taps: int) -> _Axis:
     return _Axis(np.exp(-waves * np.arange(positions)), shifted, back)
 
 
-def gain(
+def inside(
+    size: tuple[int, ...], taps: tuple[int, ...], strides: tuple[int, ...]
+) -> int:
+    """Taps that fall inside a picture of `size`, over all places of a SAME kernel."""
+    found = 1
+    for positions, number, stride in zip(size, taps, strides, strict=True):
+        places = -(-positions // stride)
+        before = max((places - 1) * stride + number - positions, 0) // 2
+        reach = stride * np.arange(places)[:, None] + np.arange(number) - before
+        found *= int(((reach >= 0) & (reach < positions)).sum())
+    return found
+
+
+def multiplications(
     batch: int, size: tuple[int, ...], taps: tuple[int, ...], channels: tuple[int, int]
-) -> float:
-    """How many times fewer products there are than with the taps inside the picture."""
-    direct = batch * channels[0] * channels[1]
-    for positions, number in zip(size, taps, strict=True):
-        before = (number - 1) // 2
-        reach = np.arange(positions)[:, None] + np.arange(number) - before
-        direct *= int(((reach >= 0) & (reach < positions)).sum())
-    places, kernel = int(np.prod(size)), int(np.prod(taps))
-    number = int(
-        np.prod([n + k - 1 - (k - 1) // 2 for n, k in zip(size, taps, strict=True)])
-    )
-    m = 3 * number // 2  # nearly: a frequency that is its own mirror takes one, not 3/2
+) -> int:
+    """Of each of the three maps below: the products and the three transforms."""
+    places, kernel = math.prod(size), math.prod(taps)
+    torus = [n + k - 1 - (k - 1) // 2 for n, k in zip(size, taps, strict=True)]
+    # Nearly: a frequency that is its own mirror takes one product, not 3/2.
+    m = 3 * math.prod(torus) // 2
     moved = (
         batch * places * (channels[0] + channels[1])
         + kernel * channels[0] * channels[1]
     )
-    return direct / (m * (batch * channels[0] * channels[1] + moved))
+    return m * (batch * channels[0] * channels[1] + moved)
+
+
+def gain(
+    batch: int, size: tuple[int, ...], taps: tuple[int, ...], channels: tuple[int, int]
+) -> float:
+    """How many times fewer products there are than with the taps inside the picture."""
+    direct = batch * math.prod(channels) * inside(size, taps, (1,) * len(size))
+    return direct / multiplications(batch, size, taps, channels)
 
 
 def conv(x: jax.Array, kernel: jax.Array, products: Products) -> jax.Array:

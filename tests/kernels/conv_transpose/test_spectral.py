@@ -1,9 +1,10 @@
 """The transform's matrices in float64, and when it is chosen."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.conv_transpose import spectral
+from kernels.conv_transpose import reference, spectral
 
 
 @pytest.mark.parametrize("taps", [(5, 5), (4, 3), (1, 2)], ids=str)
@@ -33,3 +34,11 @@ def test_the_gain_counts_the_taps_inside_the_picture():
     assert many == pytest.approx(841 / 121, rel=0.01)
     assert spectral.gain(64, (7, 7), (5, 5), (256, 128)) > 3
     assert spectral.gain(8, (7, 7), (5, 5), (3, 3)) < 1
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 4, 7, 28])
+def test_the_taps_inside_are_those_that_a_sum_of_ones_counts(size, stride):
+    ones = jnp.ones((1, size, size, 1)), jnp.ones((5, 5, 1, 1))
+    counted = reference.conv(*ones, (stride, stride)).sum()
+    assert spectral.inside((size, size), (5, 5), (stride, stride)) == counted
