@@ -1,9 +1,10 @@
-"""Dense and convolution layers of a discriminator, with or without spectral norm."""
+"""Layers of a discriminator, with or without spectral norm."""
 
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from kernels import conv
 from research.models import _spectral
@@ -45,3 +46,19 @@ class Conv(nn.Module):
         if self.spectral:
             kernel = _spectral.normalized(self, kernel)
         return conv(x, kernel, (self.stride, self.stride)) + bias
+
+
+class Projection(nn.Module):
+    """The features' product with their class's vector: [batch] (Miyato 2018)."""
+
+    classes: int
+    spectral: bool = False
+
+    @nn.compact
+    def __call__(self, features: jax.Array, labels: jax.Array | None) -> jax.Array:
+        assert labels is not None
+        shape = (features.shape[-1], self.classes)
+        kernel = self.param("kernel", nn.initializers.glorot_uniform(), shape)
+        if self.spectral:
+            kernel = _spectral.normalized(self, kernel)
+        return jnp.sum(features * kernel.T[labels], axis=-1)

@@ -4,7 +4,8 @@ From section 3 of the paper: ResNet stages with an inverted bottleneck and group
 convolutions, bilinear resampling, LeakyReLU 0.2, no normalisation; instead Fix-up
 initialisation, with the last convolution of each block at 0. G starts from learned
 4×4 maps that z scales, D ends in one 4×4 convolution a channel. G has no tanh.
-It is made for relativistic pairing with R1 and R2.
+It is made for relativistic pairing with R1 and R2. With classes, a learned vector of
+the class stands beside z, and the logit gains the features' product with one of D's.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from research.models._layers import Conv, Dense
+from research.models._layers import Conv, Dense, Projection
 
 SMALLEST = 4
 SLOPE = 0.2
@@ -34,7 +35,9 @@ class Model:
     channels: int = 3
     """colours of a picture"""
     latent: int = 64
-    """dimensions of the noise z"""
+    """dimensions of the noise z, and of a class's vector beside it"""
+    classes: int = 0
+    """that both networks are told, as many as the data set's labels; 0: none"""
 
     family = "gan"
 
@@ -50,14 +53,20 @@ class Model:
 
 
 class Generator(nn.Module):
-    """Noise [batch, latent] → pictures [batch, height, width, channels]."""
+    """Noise [batch, latent], labels int32 [batch] → pictures [batch, height, …]."""
 
     model: Model
 
     @nn.compact
-    def __call__(self, noise: jax.Array, train: bool) -> jax.Array:
+    def __call__(
+        self, noise: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
         del train
         model = self.model
+        if model.classes:
+            own = (model.classes, model.latent)
+            vectors = self.param("classes", nn.initializers.normal(1.0), own)
+            noise = jnp.concatenate([noise, vectors[labels]], axis=1)
         shape = (SMALLEST, SMALLEST, model.widths[0])
         basis = self.param("basis", nn.initializers.normal(1.0), shape)
         x = Dense(model.widths[0])(noise)[:, None, None] * basis
@@ -73,12 +82,14 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures → logits [batch], large for real ones."""
+    """Pictures, labels int32 [batch] → logits [batch], large for real ones."""
 
     model: Model
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+    def __call__(
+        self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
+    ) -> jax.Array:
         del train
         model = self.model
         x = Conv(model.widths[-1], 1)(images)
@@ -94,7 +105,10 @@ class Discriminator(nn.Module):
         maps = self.param("maps", nn.initializers.normal(1 / SMALLEST), shape)
         x = jnp.sum(x * maps, axis=(1, 2))
         self.sow("intermediates", "features", x)
-        return Dense(1)(x)[:, 0]
+        logits = Dense(1)(x)[:, 0]
+        if model.classes:
+            logits = logits + Projection(model.classes)(x, labels)
+        return logits
 
 
 class Block(nn.Module):

@@ -19,8 +19,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from research.models import _spectral
-from research.models._layers import Conv, Dense
+from research.models._layers import Conv, Dense, Projection
 from research.training.axes import BATCH
 
 INSIDE = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # of a block
@@ -166,22 +165,6 @@ class Shrinking(nn.Module):
         if self.model.discriminator_norm == "none":
             return x
         return nn.LayerNorm(reduction_axes=(1, 2, 3), feature_axes=-1)(x)
-
-
-class Projection(nn.Module):
-    """The features' product with their class's vector: [batch]."""
-
-    classes: int
-    spectral: bool
-
-    @nn.compact
-    def __call__(self, features: jax.Array, labels: jax.Array | None) -> jax.Array:
-        assert labels is not None
-        shape = (features.shape[-1], self.classes)
-        kernel = self.param("kernel", OUTSIDE, shape)
-        if self.spectral:
-            kernel = _spectral.normalized(self, kernel)
-        return jnp.sum(features * kernel.T[labels], axis=-1)
 
 
 def doubled(x: jax.Array) -> jax.Array:

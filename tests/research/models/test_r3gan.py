@@ -1,5 +1,7 @@
 """The norm-free pair: what it is at its start, its variance, and a penalised step."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,3 +72,32 @@ def test_a_penalised_step_moves_every_weight():
         moved = jax.tree.map(lambda a, b: float(jnp.abs(b - a).max()), old, new)
         for path, far in jax.tree_util.tree_leaves_with_path(moved):
             assert 0 < far < 10, (name, jax.tree_util.keystr(path))
+
+
+def test_a_class_has_its_vector_beside_z_and_its_own_logit():
+    model = dataclasses.replace(SMALL, classes=3)
+    labels, z = jnp.array([0, 2, 1]), jax.random.normal(KEY, (3, 5))
+    module = model.generator()
+    variables = module.init(KEY, z, labels, train=False)
+    vectors = variables["params"].pop("classes")
+    assert vectors.shape == (3, 5)
+    # Without classes, the same weights draw the same of z and the vector as noise.
+    plain = dataclasses.replace(SMALL, latent=10).generator()
+    both = jnp.concatenate([z, vectors[labels]], 1)
+    want = plain.apply(variables, both, train=False)
+    own = {"params": variables["params"] | {"classes": vectors}}
+    got = module.apply(own, z, labels, train=False)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+    judge = model.discriminator()
+    variables = judge.init(KEY, want, labels, train=False)
+    kernel = variables["params"]["Projection_0"]["kernel"]
+    logits, seen = judge.apply(
+        variables, want, labels, train=False, mutable="intermediates"
+    )
+    features = np.float64(seen["intermediates"]["features"][0])
+    others = judge.apply(variables, want, 0 * labels, train=False)
+    apart = np.float64(kernel).T[np.asarray(labels)] - np.float64(kernel).T[0]
+    np.testing.assert_allclose(
+        logits - others, (features * apart).sum(1), rtol=1e-4, atol=1e-6
+    )
