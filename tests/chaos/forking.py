@@ -17,10 +17,21 @@ from launch.__main__ import main, prepare_environment
 prepare_environment()
 
 from launch import train  # noqa: E402
+from research import parts  # noqa: E402
 from research.reports import page, runs  # noqa: E402
 from research.training import run  # noqa: E402
 
 MADE = (train, page, runs, run)
+# Parts are imported by name, and bring scikit-learn and matplotlib with them.
+for family, name in (
+    ("experiments", "ring"),
+    ("experiments", "seed_lstm"),
+    ("research.data", "digits"),
+    ("research.data", "digits_8"),
+    ("research.features", "digits_8"),
+    ("research.losses", "relativistic"),
+):
+    parts.find(family, name)
 
 
 def become(output: str, arguments: list[str]) -> int:
