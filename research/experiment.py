@@ -73,6 +73,9 @@ class Experiment:
     """held-out examples of each validation, at every checkpoint; all where fewer"""
     score_pictures: int = 5_000
     """pictures drawn for the final metrics; 0 leaves them out"""
+    profile: tuple[int, int] | None = None
+    """first and last step of a trace that goes into the workdir's profile/, and of a
+    table of the ops that took longest"""
     population: Population = Population()
     """runs that are trained at once"""
     training: Training = Training()

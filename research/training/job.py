@@ -62,6 +62,13 @@ def refuse_wrong(experiment: Experiment) -> None:
         if getattr(experiment, field) < 1:
             value, flag = getattr(experiment, field), field.replace("_", "-")
             raise UserError(f"--{flag} is {value}: give 1 or more")
+    if experiment.profile is not None:
+        first, last = experiment.profile
+        if not 1 <= first <= last <= experiment.steps:
+            raise UserError(
+                f"--profile {first} {last}: give the first and the last of its steps, "
+                f"of 1 to {experiment.steps}"
+            )
     if not 0 <= experiment.seed < 2**32:
         raise UserError(f"--seed is {experiment.seed}: give 0 to 2³² − 1")
     devices.share(experiment.batch_size, jax.device_count())

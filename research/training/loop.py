@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from research.evaluation import WATCHED, Evaluator, averages
-from research.training import devices, layout
+from research.evaluation import Evaluator
+from research.training import devices, layout, validation
 from research.training.checkpoints import Checkpoints
+from research.training.goodput import Goodput
 from research.training.job import Job, state_like
 from research.training.members import Members
+from research.training.profiling import Profile
 from research.training.progress import RunProgress
 from research.training.record import Record
 from research.training.resuming import resume
@@ -57,21 +59,31 @@ class Standing:
         self.diverged = False
 
 
-def train(name: str, runs: Sequence[Run], stop: StopRequest) -> list[Outcome]:
+def train(
+    name: str, runs: Sequence[Run], stop: StopRequest, goodput: Goodput
+) -> list[Outcome]:
     """Trains from the newest common checkpoint, or from the start, to the last step.
 
     Args:
       name: for the progress bar.
       runs: of jobs that `population.alike` puts together.
       stop: set by signals while this runs.
+      goodput: counts the time.
     """
     members = Members([run.job for run in runs])
-    kept = resume(name, [run.checkpoints for run in runs], state_like(runs[0].job))
+    with goodput.during("saving"):
+        kept = resume(name, [run.checkpoints for run in runs], state_like(runs[0].job))
     start, states = kept or (0, members.initial_states())
     before = max(run.record.rewind(start) for run in runs)
-    with RunProgress(name, start, runs[0].job.experiment.steps) as progress:
+    experiment, workdir = runs[0].job.experiment, runs[0].record.workdir
+    with (
+        RunProgress(name, start, experiment.steps) as progress,
+        Profile(experiment.profile, workdir / "profile") as profile,
+        goodput.during("steps"),
+    ):
         saving = Saving([run.checkpoints for run in runs], progress.say)
-        training = _Training(runs, members, start, states, before, saving)
+        effects = saving, goodput, profile
+        training = _Training(runs, members, start, states, before, *effects)
         if start:
             progress.say(f"{name}: continues at step {start}")
         verdict = training.to_the_end(progress, stop)
@@ -90,10 +102,12 @@ def train(name: str, runs: Sequence[Run], stop: StopRequest) -> list[Outcome]:
 class _Training:
     """The running part of `train`: what changes from step to step."""
 
-    def __init__(self, runs, members, start, states, before, saving):
+    def __init__(self, runs, members, start, states, before, saving, goodput, profile):
         self.runs: Sequence[Run] = runs
         self.members: Members = members
         self._saving: Saving = saving
+        self._goodput: Goodput = goodput
+        self._profile: Profile = profile
         self.standings = [Standing(start, state) for state in states]
         self.windows: list[float] = []
         self.step: int = start
@@ -118,8 +132,11 @@ class _Training:
         experiment = self.runs[0].job.experiment
         if stop.reason is not None:  # before anything was compiled
             return stop.reason
+        self._profile.turn(self.step, self._state)
         while self.step < experiment.steps:
             metrics = self._advance()
+            for line in self._profile.turn(self.step, self._state):
+                progress.say(line)
             # Read once: a signal may fall anywhere below, and only a step that saw it
             # is saved. One that comes later is the next step's.
             reason = stop.reason
@@ -157,6 +174,7 @@ class _Training:
         experiment = self.runs[0].job.experiment
         every = experiment.log_every, experiment.checkpoint_every
         ahead = [n - self.step % n for n in every] + [experiment.steps - self.step]
+        ahead += self._profile.ahead(self.step)
         return max(1, min(*ahead, int(CALL_SECONDS / self.windows[-1])))
 
     def _going(self, tree: Any) -> list[tuple[Run, Standing, Any]]:
@@ -183,13 +201,15 @@ class _Training:
     def _save(self, progress: RunProgress, validate: bool) -> None:
         """Saves every run whose numbers are all finite; evaluates and draws it."""
         self._saving.begin()
-        for run, standing, state in self._going(self._state):
-            standing.diverged = not finite(state)
-            if not standing.diverged:
-                standing.step, standing.state = self.step, state
-                self._saving.save(run.checkpoints, self.step, state)
-                if validate:
-                    self._validate(run, state, progress)
+        jax.block_until_ready(self._state)  # steps: what follows is no part of them
+        with self._goodput.during("saving"):
+            for run, standing, state in self._going(self._state):
+                standing.diverged = not finite(state)
+                if not standing.diverged:
+                    standing.step, standing.state = self.step, state
+                    self._saving.save(run.checkpoints, self.step, state)
+                    if validate:
+                        self._validate(run, state, progress)
 
     def _finish(self, progress: RunProgress) -> None:
         """Waits until the last state is committed.
@@ -197,32 +217,16 @@ class _Training:
         Raises:
           UserError: it cannot be saved.
         """
-        self._saving.finish(lambda: self._save(progress, validate=False), self.step)
+        with self._goodput.during("saving"):
+            self._saving.finish(lambda: self._save(progress, validate=False), self.step)
 
     def _validate(self, run: Run, state: Any, progress: RunProgress) -> None:
-        held_out = {
-            f"validation_{name}": value
-            for name, value in averages(run.evaluator.held_out(state)).items()
-        }
-        if held_out:
-            run.record.metrics(self.step, self.seconds, held_out)
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in held_out.items())
-            if len(self.runs) == 1:
+        now = self.step, self.seconds, state
+        with self._goodput.during("evaluation"):
+            shown = validation.held_out(run.record, run.evaluator, *now)
+            if shown and len(self.runs) == 1:
                 progress.say(f"{run.job.name}  step {self.step}  {shown}")
-        if run.evaluator.draws:
-            medium = run.evaluator.medium
-            count = max(medium.SHOWN, WATCHED)
-            samples = run.evaluator.draw(state, run.job.experiment.seed, count)
-            if self._is_due() and (watched := run.evaluator.watched(samples)):
-                run.record.metrics(self.step, self.seconds, watched)
-            run.record.samples(self.step, samples[: medium.SHOWN], run.job.dataset)
-
-    def _is_due(self) -> bool:
-        """Whether a run in one go saves here too, and not only where a stop fell."""
-        experiment = self.runs[0].job.experiment
-        return self.step % experiment.checkpoint_every == 0 or (
-            self.step == experiment.steps
-        )
+            validation.samples(run.job, run.record, run.evaluator, *now)
 
 
 def finite(tree: Any) -> bool:

@@ -13,6 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from research.training import memory
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -33,12 +35,13 @@ class RunProgress:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[memory]}"),
             TextColumn("{task.fields[shown]}"),
             console=self._console,
             disable=not self._live,
         )
         self._row = self._bar.add_task(
-            name, total=steps, completed=start, rate="compiling", shown=""
+            name, total=steps, completed=start, rate="compiling", memory="", shown=""
         )
 
     def __enter__(self) -> "RunProgress":
@@ -49,19 +52,23 @@ class RunProgress:
         self._bar.stop()
 
     def update(self, step: int, rate: float | None, values: dict[str, float]) -> None:
-        """Shows the step, steps a second (None: not known yet) and the losses."""
+        """Shows the step, steps a second (None: not known yet), memory, losses."""
         shown = "  ".join(
             f"{name.replace('_loss', '')} {value:.3f}"
             for name, value in values.items()
             if name.endswith("loss")
         )
         speed = f"{rate:.2f} steps/s" if rate else "compiling"
-        self._bar.update(self._row, completed=step, rate=speed, shown=shown)
+        held = memory.told()
+        self._bar.update(
+            self._row, completed=step, rate=speed, memory=held, shown=shown
+        )
         due = time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES
         if not self._live and (due or step == self._steps):
             self._last_line = time.monotonic()
             print(
-                f"{self._name}  step {step}/{self._steps}  {speed}  {shown}", flush=True
+                f"{self._name}  step {step}/{self._steps}  {speed}  {held}  {shown}",
+                flush=True,
             )
 
     def say(self, text: str) -> None:

@@ -8,6 +8,7 @@ samples/        samples of fixed noise at each checkpoint, in their medium's for
 end.json        how the last start ended: `verdict`, `step`, and whether it is
                 `resumable`
 summary.json    final metrics with floors and intervals, times, verdict
+profile/        the trace of the steps that were asked for
 """
 
 import contextlib
@@ -37,6 +38,7 @@ FREE_FIELDS = (
     "checkpoint_every",
     "log_every",
     "population",
+    "profile",
     "score_pictures",
     "validation_examples",
 )

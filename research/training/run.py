@@ -12,6 +12,7 @@ from research.metrics import health
 from research.settings import to_dict
 from research.training import loop
 from research.training.checkpoints import Checkpoints
+from research.training.goodput import Goodput, told
 from research.training.job import Job, prepare, refuse_wrong, with_settings
 from research.training.record import Record, read_json, read_metrics
 from research.training.stamp import stamp
@@ -79,7 +80,9 @@ def _run_together(
     with ExitStack() as stack:
         runs: dict[Path, loop.Run] = {}
         about = {"claim": claim, "stamp": stamp()}
-        jobs = _prepare(name, experiments)
+        goodput = stack.enter_context(Goodput())
+        with goodput.during("data"):
+            jobs = _prepare(name, experiments)
         evaluators = _evaluators(list(jobs.values()))
         for (workdir, job), evaluator in zip(jobs.items(), evaluators, strict=True):
             opened = _open(job, evaluator, workdir, about, stack)
@@ -93,7 +96,7 @@ def _run_together(
             verb = "is" if len(found) == 1 else "are"
             print(f"{name}: {which} {verb} trained to step {steps} already")
         if runs:
-            found |= _train(name, runs, stop)
+            found |= _train(name, runs, stop, goodput)
     return {workdir: found[workdir] for workdir in experiments}
 
 
@@ -151,16 +154,22 @@ def _is_done(workdir: Path, run: loop.Run) -> bool:
 
 
 def _train(
-    name: str, runs: Mapping[Path, loop.Run], stop: StopRequest
+    name: str, runs: Mapping[Path, loop.Run], stop: StopRequest, goodput: Goodput
 ) -> dict[Path, dict[str, Any]]:
-    outcomes = loop.train(name, list(runs.values()), stop)
+    outcomes = loop.train(name, list(runs.values()), stop, goodput)
     if any(outcome.verdict == "done" for outcome in outcomes):
         steps = max(outcome.step for outcome in outcomes)
         print(f"{name}: {steps} steps in {outcomes[0].seconds:.0f} s, measuring")
     found = {}
-    for (workdir, run), outcome in zip(runs.items(), outcomes, strict=True):
-        found[workdir] = summarize(run.job, outcome, run.evaluator, len(runs))
-        found[workdir]["health"] = health.verdict(read_metrics(workdir))
+    ended = list(zip(runs.items(), outcomes, strict=True))
+    with goodput.during("evaluation"):
+        for (workdir, run), outcome in ended:
+            found[workdir] = summarize(run.job, outcome, run.evaluator, len(runs))
+            found[workdir]["health"] = health.verdict(read_metrics(workdir))
+    seconds = goodput.seconds()
+    print(f"{name}: {told(seconds)}")
+    for (workdir, run), outcome in ended:
+        found[workdir]["wall_seconds"] = {k: round(v, 3) for k, v in seconds.items()}
         if outcome.verdict == "done":
             run.record.animate()
         run.record.ended(outcome.verdict, outcome.step)

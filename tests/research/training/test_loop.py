@@ -10,6 +10,7 @@ from research import parts
 from research.errors import UserError
 from research.training import devices, loop
 from research.training.checkpoints import Checkpoints
+from research.training.goodput import Goodput
 from research.training.hashing import state_hash
 from research.training.job import prepare
 from research.training.members import Members
@@ -71,7 +72,7 @@ def test_a_signal_between_two_looks_at_it_loses_no_step(experiment, tmp_path):
     record = StoppingRecord(tmp_path, stop)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     one = loop.Run(job, record, checkpoints, evaluator_of(job))
-    (outcome,) = loop.train("seed_lstm", [one], stop)
+    (outcome,) = loop.train("seed_lstm", [one], stop, Goodput())
     checkpoints.close()
     record.close()
     assert outcome.verdict == "preempted"
@@ -142,7 +143,7 @@ def trained(job, workdir):
     record = Record(workdir, {"config": {}})
     checkpoints = Checkpoints(workdir / "checkpoints")
     one = loop.Run(job, record, checkpoints, evaluator_of(job))
-    (outcome,) = loop.train(job.name, [one], StopRequest())
+    (outcome,) = loop.train(job.name, [one], StopRequest(), Goodput())
     checkpoints.close()
     record.close()
     return outcome, workdir
