@@ -2,8 +2,9 @@
 
 Read spec.py (equations, shapes, gate order), then reference.py (the meaning in one
 loop). A fast call is: gradients.input_gates (one GEMM), a backend's forward sweep;
-for the gradient its backward sweep and gradients.deferred (GEMMs). op.py ties these
-together and picks the backend; cell.py is the arithmetic inside both loops.
+for the gradient its backward sweep and gradients.deferred (GEMMs). op.py checks a call,
+dispatch.py picks the backend, derivatives.py ties the sweeps together, once and twice
+differentiated; cell.py is the arithmetic inside both loops.
 """
 
 from kernels.lstm.op import explain, lstm, lstm_cell

@@ -16,7 +16,8 @@ import numpy as np
 from kernels import measure
 from kernels.lstm import static_cycles
 from kernels.lstm.cases import Shape, tagged
-from kernels.lstm.op import able, lstm
+from kernels.lstm.dispatch import able
+from kernels.lstm.op import lstm
 from kernels.lstm.spec import LstmState, LstmWeights
 from kernels.lstm.tpu_tiles import GENERATIONS
 

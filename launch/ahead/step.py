@@ -10,7 +10,7 @@ import jax
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from kernels.lstm import choices, gpu_tiles, tpu_compile, tpu_tiles
-from kernels.lstm.op import BACKENDS, passed_over
+from kernels.lstm.dispatch import BACKENDS, passed_over
 from launch.ahead import products
 from launch.ahead.targets import Target, devices
 from research import population

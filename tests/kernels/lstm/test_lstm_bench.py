@@ -6,7 +6,7 @@ import pytest
 
 from kernels.lstm import bench
 from kernels.lstm.cases import Shape
-from kernels.lstm.op import able
+from kernels.lstm.dispatch import able
 
 pytest.importorskip("torch", reason="the bench compares with torch")
 pytest.importorskip("flax", reason="the bench compares with flax")

@@ -9,7 +9,7 @@ import pytest
 
 from kernels import LstmState, LstmWeights, lstm, lstm_cell
 from kernels.lstm.cases import Shape, tagged
-from kernels.lstm.op import able
+from kernels.lstm.dispatch import able
 
 CASES = {case.name: case for case in tagged("test")}
 BACKENDS = [*able(CASES["odd"].case()), "kernels.lstm.interpreted"]

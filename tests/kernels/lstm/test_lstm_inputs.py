@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from kernels import LstmState, LstmWeights, UnsupportedCase, explain, lstm, lstm_cell
-from kernels.lstm import op, spec, xla
+from kernels.lstm import dispatch, spec, xla
 from kernels.lstm.backend import Backend
 
 X = jnp.zeros((2, 3, 5))
@@ -76,8 +76,8 @@ def picky(case: spec.Case) -> str | None:
 @pytest.fixture
 def with_picky(monkeypatch):
     backend = Backend(picky, xla.forward, xla.backward, "store")
-    others = {name: op.BACKENDS[name] for name in ("xla", "reference")}
-    monkeypatch.setattr(op, "BACKENDS", {"picky": backend} | others)
+    others = {name: dispatch.BACKENDS[name] for name in ("xla", "reference")}
+    monkeypatch.setattr(dispatch, "BACKENDS", {"picky": backend} | others)
 
 
 @pytest.mark.usefixtures("with_picky")

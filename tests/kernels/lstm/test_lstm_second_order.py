@@ -8,7 +8,7 @@ from jax import lax
 
 from kernels import LstmState, lstm
 from kernels.lstm.cases import tagged
-from kernels.lstm.op import able
+from kernels.lstm.dispatch import able
 
 CASES = {case.name: case for case in tagged("test")}
 BACKENDS = able(CASES["everything"].case())

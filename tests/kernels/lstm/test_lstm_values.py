@@ -10,7 +10,7 @@ import pytest
 from kernels import lstm
 from kernels.lstm import cell
 from kernels.lstm.cases import tagged
-from kernels.lstm.op import able
+from kernels.lstm.dispatch import able
 from kernels.lstm.spec import POLICIES
 
 CASES = tagged("test")
