@@ -132,6 +132,8 @@ def _outputs_forward(plan: Plan, operands: Operands, masks: Masks):
 
 def _outputs_backward(plan: Plan, saved, cotangents):
     operands, masks, swept = saved
+    # Or a second derivative would sweep back once more, with zeros.
+    swept = lax.stop_gradient(swept)
     return _gradients(plan, operands, masks, swept, cotangents), None
 
 
