@@ -98,10 +98,12 @@ def backward_step(k: int, t: Any, ins: Refs, outs: Refs, h: Any, c: Any) -> None
             part = _while(t, lengths, part, jnp.zeros_like(part))
             outs["dz"][k, :, slab] = part.astype(narrow)
         c[:, columns] = _while(t, lengths, _unless(begins, dc), after)
-    before = dot(outs["dz"][k], ins["wh"][...])
-    if "h_mask" in ins:
-        before = before * ins["h_mask"][...].astype(before.dtype)
-    h[...] = _while(t, lengths, _unless(begins, before), h[...])
+    for columns in _products(h, narrow):
+        before = dot(outs["dz"][k], ins["wh"][:, columns])
+        if "h_mask" in ins:
+            before = before * ins["h_mask"][:, columns].astype(before.dtype)
+        after = h[:, columns]
+        h[:, columns] = _while(t, lengths, _unless(begins, before), after)
 
 
 def _activated(k: int, ins: Refs, columns: slice, seen: jax.Array, c: jax.Array):
@@ -175,6 +177,13 @@ def _pieces(c: Any) -> Iterator[slice]:
     hidden = c.shape[-1]
     for start in range(0, hidden, PIECE):
         yield slice(start, min(start + PIECE, hidden))
+
+
+def _products(h: Any, dtype: Any) -> Iterator[slice]:
+    """Columns of dh to multiply at once. Of float32, whose factors are split in three,
+    a piece: all of 768 spilled 78 bytes a row and cell on a v7x, pieces 26. In 16 bits
+    pieces spill as much as the whole, and take up to 2 % more cycles."""
+    return _pieces(h) if dtype == jnp.float32 else iter([slice(0, h.shape[-1])])
 
 
 def _depths(seen: jax.Array) -> Iterator[slice]:

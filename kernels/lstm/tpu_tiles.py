@@ -18,7 +18,7 @@ from kernels import target
 
 LANES = 128  # of a vector register; the last axis of every array comes in such pieces
 WIDE = 4  # bytes of float32
-MIB = 2**20
+KIB, MIB = 2**10, 2**20
 DTYPES = ("float32", "bfloat16")
 FEW = 128  # rows up to which h·wh is added up in parts, see tpu_kernels._depths
 STEPS = {  # of one iteration, by bytes of x's dtype; each is a copy of the whole step
@@ -27,39 +27,47 @@ STEPS = {  # of one iteration, by bytes of x's dtype; each is a copy of the whol
 }
 
 
+class Between(NamedTuple):
+    """Bytes for the values that do not stay in registers."""
+
+    flat: int  # whatever the size
+    forward: int  # a row and cell
+    backward: int
+
+
 class Generation(NamedTuple):
     """One kind of TPU core, and what its compiler takes of its VMEM beyond blocks.
 
-    Blocks it takes exactly as `need` adds them up. Values that do not stay in registers
-    come on top: the most that was measured for batches of 8 to 256 and hidden sizes of
-    128 to 1,024 (on v4 and v5e; a few of them on v6e and v7x; v5p by its tests alone),
-    with libtpu 0.0.52; 0.0.42.1 passes the same tests.
+    Blocks it takes exactly as `need` adds them up. What lies between follows no rule
+    that we know (the same kernel of 192 rows took 12 bytes a row and cell for 128 cells
+    and 28 for 512): these are the most that was seen over some 130 sizes, batches of 1
+    to 1,000 and 64 to 1,024 cells, with libtpu 0.0.42.1.
     """
 
     side: int  # of a matrix unit; four such units are a core's multipliers
     kind: str  # what jax calls its devices
     topology: str  # the smallest slice that can be compiled for
     vmem: int  # bytes that a kernel can use
-    narrow: tuple[int, int]  # bytes a row and cell, forward and backward, 16-bit x
-    full: tuple[int, int]  # the same, 32-bit x
-    flat: int  # bytes whatever the size
+    narrow: Between  # where x has 16 bits
+    full: Between  # where it has 32: the matrix units take each factor in three parts
 
 
+SMALL = Between(1408 * KIB, 22, 70)  # 32 bits, units of 128
+LARGE = Between(1408 * KIB, 22, 33)  # of 256
+V4 = Between(768 * KIB, 17, 37), Between(1408 * KIB, 22, 47)
 GENERATIONS = {
-    "v4": Generation(
-        128, "TPU v4", "v4:2x2x1", 16 * MIB, (17, 37), (26, 47), 3 * MIB // 4
-    ),
+    "v4": Generation(128, "TPU v4", "v4:2x2x1", 16 * MIB, *V4),
     "v5e": Generation(
-        128, "TPU v5 lite", "v5e:2x2", 128 * MIB, (8, 33), (20, 70), MIB // 4
+        128, "TPU v5 lite", "v5e:2x2", 128 * MIB, Between(256 * KIB, 8, 33), SMALL
     ),
     "v5p": Generation(
-        128, "TPU v5", "v5p:2x2x1", int(63.9 * MIB), (8, 33), (20, 70), 5 * MIB // 8
+        128, "TPU v5", "v5p:2x2x1", int(63.9 * MIB), Between(640 * KIB, 8, 33), SMALL
     ),
     "v6e": Generation(
-        256, "TPU v6 lite", "v6e:2x2", 128 * MIB, (8, 33), (20, 70), 5 * MIB // 8
+        256, "TPU v6 lite", "v6e:2x2", 128 * MIB, Between(640 * KIB, 8, 33), LARGE
     ),
     "v7x": Generation(
-        256, "TPU7x", "tpu7x:2x2x1", int(63.9 * MIB), (8, 33), (20, 70), 9 * MIB // 8
+        256, "TPU7x", "tpu7x:2x2x1", int(63.9 * MIB), Between(640 * KIB, 8, 33), LARGE
     ),
 }
 
@@ -224,6 +232,12 @@ def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
         row += 3 * (projected * narrow + hidden * WIDE)
         step += hidden * WIDE * (sweep.keep is not None)
         step += 4 * hidden * narrow * (sweep.keep == "gates")
+    between = values_between(sweep, generation)
+    row += (between.backward if sweep.backward else between.forward) * hidden
+    return between.flat + fixed + rows * row + 2 * time * rows * step
+
+
+def values_between(sweep: Sweep, generation: str) -> Between:
+    """What a sweep takes beyond its blocks."""
     about = GENERATIONS[generation]
-    row += (about.narrow if narrow == 2 else about.full)[sweep.backward] * hidden
-    return about.flat + fixed + rows * row + 2 * time * rows * step
+    return about.narrow if sweep.itemsize == 2 else about.full
