@@ -1,10 +1,11 @@
-"""Sixteen seeds of two perceptrons trained at once, beside one seed after another.
+"""Sixteen seeds of the grid's perceptrons at once, beside one seed after another.
 
 A row's time is one seed's share of a step, in the programs that `train` compiles, many
 steps to a call. The ratio is that of a run alone over it: how many times more steps
 are made in a second.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,14 +26,21 @@ from research.training.strategies import COPIED, PLAIN, jit
 SEEDS = 16
 RUNS = 9
 STEPS = 32  # of a call: some hundredths of a second
+GAMES = {
+    "non-saturating": Gan(ema=0.999),
+    "pairing, R1, R2": Gan("relativistic", {"r1": 0.01, "r2": 0.01}, ema=0.999),
+}
 SIZES = (64, 128)  # hidden units, and as many samples a batch
 
 
 def rows() -> Iterator[dict[str, Any]]:
     """Milliseconds a seed and step, of sixteen at once and of one alone, in turn."""
-    cases = {size: [_seed(size, n) for n in range(SEEDS)] for size in SIZES}
+    cases = {
+        f"grid, {game}, {size} units": [_seed(size, game, n) for n in range(SEEDS)]
+        for size, game in itertools.product(SIZES, GAMES)
+    }
     take_cores([dict(enumerate(seeds)) for seeds in cases.values()])
-    for size, seeds in cases.items():
+    for case, seeds in cases.items():
         first = prepare("bench", seeds[0])
         jobs = [with_settings(first, seed) for seed in seeds]
         calls = {"population": together(jobs), "alone": alone(first)}
@@ -41,7 +49,6 @@ def rows() -> Iterator[dict[str, Any]]:
             "population": taken["population"] / (STEPS * SEEDS),
             "alone": taken["alone"] / STEPS,
         }
-        case = f"grid, {size} units, batch {size}, {SEEDS} seeds"
         yield row("population", case, "population", "step", shares, ("alone",))
 
 
@@ -73,14 +80,14 @@ def _steps(step: Any, state: Any, inputs: tuple) -> Callable[[], None]:
     return call
 
 
-def _seed(size: int, seed: int) -> Experiment:
+def _seed(size: int, game: str, seed: int) -> Experiment:
     """A seed of `experiments/grid.py` with networks and batch of this size."""
     return Experiment(
         steps=15_000,
         batch_size=size,
         data=Data("grid"),
         model=mlp.Model(hidden=size),
-        task=Gan("relativistic", {"r1": 0.01, "r2": 0.01}, ema=0.999),
+        task=GAMES[game],
         optimizer=Optimizer("adam", 1e-3, "cosine", beta1=0.5, beta2=0.9),
         seed=seed,
     )
