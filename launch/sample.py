@@ -1,6 +1,11 @@
-"""sample WORKDIR: draws samples from a checkpoint into a file: a picture, a text."""
+"""sample WORKDIR: draws from a checkpoint into a file, or writes on from a prompt."""
 
 import argparse
+import codecs
+import dataclasses
+import itertools
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,7 @@ WALK_STEPS = 10  # samples of a way, both ends included
 
 
 def main(arguments: list[str]) -> int:
-    """`sample WORKDIR [--count N] [--walk N] [--seed N] [--step N] [--out FILE]`."""
+    """`sample WORKDIR [--count N | --walk N | --prompt TEXT] [--seed N] [--step N]`."""
     parser = argparse.ArgumentParser(prog="launch/run sample")
     parser.add_argument("workdir")
     parser.add_argument("--count", type=int, default=25, help="samples (default: 25)")
@@ -20,6 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--step", type=int, help="a kept checkpoint; else the newest")
     parser.add_argument("--out", type=Path, help="file; default: in WORKDIR/samples")
+    _add_prompt(parser)
     options = parser.parse_args(arguments)
     workdir = buckets.reading(options.workdir)
 
@@ -30,6 +36,8 @@ def main(arguments: list[str]) -> int:
     if options.count < 1:
         raise UserError(f"--count is {options.count}: give 1 or more")
     trained = read(workdir, options.step)
+    if options.prompt is not None:
+        return _write_on(trained, options)
     evaluator = evaluator_of(trained.job)
     if not evaluator.draws:
         raise UserError(
@@ -76,4 +84,50 @@ def _walk(trained: Any, evaluator: Any, options: argparse.Namespace, out: Path) 
     animation.write([medium.still(sample) for sample in samples], film)
     print(out)
     print(film)
+    return 0
+
+
+def _add_prompt(parser: argparse.ArgumentParser) -> None:
+    texts = parser.add_argument_group(
+        "texts, written to the terminal as they are drawn"
+    )
+    texts.add_argument("--prompt", metavar="TEXT", help="what is written on from")
+    texts.add_argument("--length", type=int, default=500, help="bytes (default: 500)")
+    settings = "(default: as the run was trained to)"
+    texts.add_argument("--temperature", type=float, help=f"0: the likeliest {settings}")
+    texts.add_argument("--top-k", type=int, help=f"of the k likeliest {settings}")
+    texts.add_argument("--nucleus", type=float, help=f"share of probability {settings}")
+
+
+def _write_on(trained: Any, options: argparse.Namespace) -> int:
+    """Writes the prompt and what the model makes of it to the terminal."""
+    from research import writing
+    from research.errors import UserError
+
+    experiment, task = trained.job.experiment, trained.job.task
+    if task.predict is None:
+        raise UserError(
+            f"--prompt: {trained.job.name} does not write on from a text; leave it out"
+        )
+    if options.length < 1:
+        raise UserError(f"--length is {options.length}: give 1 or more")
+    given = {
+        name: getattr(options, name)
+        for name in ("temperature", "top_k", "nucleus")
+        if getattr(options, name) is not None
+    }
+    how = dataclasses.replace(experiment.task.sampling, **given)
+    how.refuse_wrong()
+    prompt = os.fsencode(options.prompt)
+    text = trained.job.train.arrays["text"]
+    writing.refuse_prompt(prompt, text, experiment.model.classes, experiment.data.name)
+    # A character may end in the next piece.
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    written = writing.write(
+        task, trained.state, prompt, options.length, how, options.seed
+    )
+    for piece in itertools.chain([prompt], written):
+        sys.stdout.write(decoder.decode(piece))
+        sys.stdout.flush()
+    sys.stdout.write(decoder.decode(b"", final=True) + "\n")
     return 0

@@ -3,7 +3,11 @@
 import dataclasses
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
 import optax
+
+EPOCHS, HELD = 39, 6  # of Zaremba's medium model: in all, and before the rate falls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,13 +18,14 @@ class Optimizer:
     """update rule; the article trains with Adam and names RMSprop"""
     learning_rate: float = 1e-3
     """step size (Keras' default for Adam)"""
-    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    schedule: Literal["constant", "cosine", "one_cycle", "zaremba"] = "constant"
     """course of the learning rate over the run's steps; one_cycle rises over the first
-    30 % and falls to nearly nothing (Smith 2018)"""
+    30 % and falls to nearly nothing (Smith 2018); zaremba takes the run as 39 epochs,
+    is constant for 6 and falls to 1/1.2 in each after (Zaremba 2014's medium model)"""
     beta1: float = 0.9
     """decay of the mean of gradients; DCGAN takes 0.5; momentum of sgd"""
     beta2: float = 0.999
-    """decay of the mean of squared gradients"""
+    """decay of adam's mean of squared gradients"""
     epsilon: float = 1e-7
     """added to the root of the mean squares (Keras' default)"""
     weight_decay: float = 0.0
@@ -29,6 +34,8 @@ class Optimizer:
     """largest global L2 norm of the gradient (Pascanu 2013); None leaves it alone"""
     normalize: bool = False
     """divide the gradient by its global L2 norm"""
+    decay: float = 0.9
+    """of rmsprop's mean of squared gradients (Keras' default, and Hinton's)"""
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of so many steps."""
@@ -47,7 +54,7 @@ class Optimizer:
         if self.name == "adam":
             return optax.scale_by_adam(self.beta1, self.beta2, self.epsilon)
         if self.name == "rmsprop":
-            return optax.scale_by_rms(self.beta2, self.epsilon, eps_in_sqrt=False)
+            return optax.scale_by_rms(self.decay, self.epsilon, eps_in_sqrt=False)
         return optax.trace(self.beta1) if self.beta1 else optax.identity()
 
     def _rate(self, steps: int) -> optax.ScalarOrSchedule:
@@ -55,4 +62,16 @@ class Optimizer:
             return optax.cosine_decay_schedule(self.learning_rate, steps)
         if self.schedule == "one_cycle":
             return optax.cosine_onecycle_schedule(steps, self.learning_rate)
+        if self.schedule == "zaremba":
+            return zaremba(self.learning_rate, steps)
         return self.learning_rate
+
+
+def zaremba(learning_rate: float | jax.Array, steps: int) -> optax.Schedule:
+    """The learning rate of a run of 39 epochs (Zaremba 2014, section 4.1)."""
+
+    def rate(step):
+        epoch = jnp.asarray(step) * EPOCHS // steps
+        return learning_rate * 1.2 ** -jnp.maximum(epoch - HELD + 1, 0).astype(float)
+
+    return rate

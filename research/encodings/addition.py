@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from research.encodings.sorting import measure
 
 FIRST = ord("+")  # the lowest of the characters
-SYMBOLS = ord("=") - FIRST + 1
-DIGITS = 10
+READ = ord("=") - FIRST + 1  # characters that may be read
+SYMBOLS = 10  # digits, which are written
 
 __all__ = ["encode", "measure"]
 
@@ -15,7 +15,7 @@ __all__ = ["encode", "measure"]
 def encode(
     batch: dict[str, jax.Array], keys: jax.Array | None
 ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-    """Inputs: "123+045" [batch, 2n + 1] and "=016", symbols from 0 to SYMBOLS − 1.
+    """Inputs: "123+045" [batch, 2n + 1] and "=016", symbols from 0 to READ − 1.
 
     Targets int32 [batch, n + 1], the digits of the sum.
     """

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from research.data.copy_memory import BLANK, RECALLED
 from research.outcomes import correct
 
-CLASSES = 10  # the characters 0 to 9
+SYMBOLS = 10  # the characters 0 to 9
 
 
 def encode(
@@ -18,7 +18,7 @@ def encode(
     recalled = symbols[:, :RECALLED]
     before = jnp.zeros_like(symbols[:, RECALLED:])
     targets = jnp.concatenate([before, recalled], axis=1)
-    return jax.nn.one_hot(symbols, CLASSES), targets
+    return jax.nn.one_hot(symbols, SYMBOLS), targets
 
 
 def measure(logits: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:

@@ -114,7 +114,7 @@ class Block(nn.Module):
         key = jnp.concatenate([past[0], key], 1)
         value = jnp.concatenate([past[1], value], 1)
         position = jnp.arange(key.shape[1])
-        query = rotated(query, position[-query.shape[1] :])
+        query = rotated(query, position[key.shape[1] - query.shape[1] :])
         found = dot_product_attention(query, rotated(key, position), value, seen)
         found = nn.DenseGeneral(self.width, axis=(-2, -1), name="output")(found)
         x += Dropout(self.dropout)(found, train)

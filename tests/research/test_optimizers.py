@@ -82,10 +82,10 @@ def test_rmsprop(problem):
     square = {}
 
     def rule(step, name, value, gradient):
-        square[name] = 0.9 * square.get(name, 0) + 0.1 * gradient**2
+        square[name] = 0.8 * square.get(name, 0) + 0.2 * gradient**2
         return value - RATE * gradient / (np.sqrt(square[name]) + 1e-3)
 
-    optimizer = Optimizer("rmsprop", RATE, beta2=0.9, epsilon=1e-3)
+    optimizer = Optimizer("rmsprop", RATE, decay=0.8, epsilon=1e-3)
     check(run(optimizer, *problem), follow(rule, *problem))
 
 
@@ -170,7 +170,13 @@ def test_one_cycle_rises_for_three_tenths_and_falls_to_nearly_nothing():
     np.testing.assert_allclose(found[30:], fall, atol=1e-5)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
+def test_zaremba_holds_six_epochs_of_39_and_then_divides_by_1_2_in_each():
+    """The medium model: lr_decay ** max(epoch + 1 − 6, 0), epochs from 0."""
+    want = [1.2 ** -max(epoch + 1 - 6, 0) for epoch in range(39) for _ in range(3)]
+    np.testing.assert_allclose(rates("zaremba", 117)[:117], want, atol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle", "zaremba"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_a_run_of_few_steps_has_finite_rates(schedule, steps):
     found = rates(schedule, steps)[:steps]

@@ -99,7 +99,7 @@ def test_addition_is_written_in_digits_and_right():
     assert "".join(symbols[source[5]]) == lines[5][:7]
     assert "".join(symbols[before[5]]) == lines[5][7:-1]
     assert "".join(map(str, np.asarray(targets[5]))) == lines[5][8:]
-    assert max(source.max(), before.max()) < addition.SYMBOLS
+    assert max(source.max(), before.max()) < addition.READ
     # The entropy of the first digit, a carry or none, and of even ones after it.
     shares = np.bincount(np.asarray(targets[:, 0]), minlength=2) / COUNT
     first = -(shares * np.log(shares)).sum()

@@ -50,7 +50,9 @@ OTHER_LSTM = dataclasses.replace(
     LSTM,
     seed=1,
     task=Supervised(label_smoothing=0.3),
-    optimizer=Optimizer("rmsprop", 1e-3, "one_cycle", 0.9, 0.9, 1e-5, normalize=True),
+    optimizer=Optimizer(
+        "rmsprop", 1e-3, "one_cycle", 0.9, 0.9, 1e-5, normalize=True, decay=0.8
+    ),
 )
 
 
