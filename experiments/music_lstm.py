@@ -4,7 +4,8 @@ Each frame's 88 keys are predicted from the state and the frame before, every ke
 itself (Chung 2014), on windows as long as the GAN's beside it.
 
 Cost: `--budget minutes` is about a minute on two CPU cores.
-Expected: progressions of Bach's more often than the GAN's; an exact likelihood.
+Expected: 9.07 nats a held-out frame (keys counted apart: 11.5); few of its drawn chords
+are Bach's, whose keys are not independent.
 Run:  launch/run train music_lstm --budget minutes
 """
 

@@ -5,7 +5,8 @@ falls over the run; the critic is an LSTM with the gradient penalty of WGAN-GP. 
 no likelihood anywhere, and no pretraining by one: what it knows it has from the critic.
 
 Cost: `--budget minutes` is about two minutes on two CPU cores.
-Expected: letters and spaces as often as in English, few words.
+Expected: letters and spaces about as often as in English, few words: 5 % of seed 0's
+occur in real text (of other real text's 80 %).
 Run:  launch/run train text_gan --budget minutes
 """
 

@@ -4,7 +4,9 @@ Trains a GAN by Gumbel-softmax and an LSTM by likelihood on the same bytes of th
 draws texts of one length from both, and measures both by the same n-grams.
 
 Cost: about five minutes on two CPU cores; `--budget full` trains both for long.
-Expected: the LSTM writes words, the GAN letters; only the LSTM has a likelihood.
+Expected: the LSTM writes words, the GAN letters. Measured, seed 0: 58 % of the LSTM's
+words occur in real text and 5 % of the GAN's (of other real text's 80 %); only the LSTM
+has a likelihood, 2.37 bits a byte.
 Run:  launch/run train text_gan_vs_lstm
 """
 

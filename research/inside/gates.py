@@ -100,7 +100,7 @@ def layers(params: Any) -> Iterator[LstmWeights]:
 
 
 def saturation(gate: jax.Array) -> tuple[float, float]:
-    """Shares of a gate's values that are open (> 0.9) and closed (< 0.1)."""
+    """Shares of values in [0, 1] that are saturated above (> 0.9) and below (< 0.1)."""
     return float(jnp.mean(gate > OPEN)), float(jnp.mean(gate < CLOSED))
 
 

@@ -70,7 +70,9 @@ def write(trained: Trained, workdir: Path, text: str = "") -> Path:
         f"{'' if text else ' that it was not trained on'}.",
         "memory": curve(norms),
         "texts": len(held_out),
-        "saturation": [[gates.saturation(g) for g in one[:3]] for one in found],
+        "saturation": [
+            [gates.saturation(jnp.abs(part)) for part in one] for one in found
+        ],
         "maps": [heat_maps(one, shown) for one in found],
         "units": units(found[-1], shown),
     }

@@ -21,6 +21,7 @@ SCALE = 4  # screen pixels of a step and of a key
 PAPER, INK, OCTAVE = 255, 40, 225  # grey of silence, of a note, of every C
 REST = 4  # silent steps between two pieces of a MIDI file
 GAP = 8  # pixels between rolls
+WIDTH = 192  # steps of the rolls beside each other, or one of any length
 LOWEST_C = 3  # the first C among the keys
 
 
@@ -42,7 +43,7 @@ def write(frames: np.ndarray, file: Path, dataset: Any) -> None:
 
 
 def sheet(frames: np.ndarray, dataset: Any) -> bytes:
-    """Piano rolls one below another as a PNG: time to the right, high keys above."""
+    """Piano rolls as a PNG: time to the right, high keys above."""
     del dataset
     stream = io.BytesIO()
     Image.fromarray(rolls(frames)).save(stream, "PNG", optimize=True)
@@ -50,16 +51,23 @@ def sheet(frames: np.ndarray, dataset: Any) -> bytes:
 
 
 def rolls(frames: np.ndarray) -> np.ndarray:
-    """Grey uint8 picture of frames [pieces, steps, keys], the octave's Cs marked."""
+    """Grey uint8 picture of frames [pieces, steps, keys], the octave's Cs marked.
+
+    As many beside each other as WIDTH has room for, then others below.
+    """
     pieces, steps, keys = frames.shape
     paper = np.full((keys, steps), PAPER, np.uint8)
     paper[LOWEST_C::12] = OCTAVE
     pictures = np.where(frames.swapaxes(1, 2), np.uint8(INK), paper)[:, ::-1]
     pictures = pictures.repeat(SCALE, axis=1).repeat(SCALE, axis=2)
-    pitch = keys * SCALE + GAP
-    sheet = np.full((pieces * pitch - GAP, steps * SCALE), PAPER, np.uint8)
+    height, width = keys * SCALE + GAP, steps * SCALE + GAP
+    columns = min(pieces, max(1, WIDTH // steps))
+    shape = (-(-pieces // columns) * height - GAP, columns * width - GAP)
+    sheet = np.full(shape, PAPER, np.uint8)
     for number, picture in enumerate(pictures):
-        sheet[number * pitch : number * pitch + keys * SCALE] = picture
+        row, column = divmod(number, columns)
+        top, left = row * height, column * width
+        sheet[top : top + keys * SCALE, left : left + steps * SCALE] = picture
     return sheet
 
 

@@ -42,13 +42,15 @@ def test_the_page_s_sheet_holds_each_picture_in_its_place():
 
 
 def test_a_piano_roll_shows_high_keys_above_and_time_to_the_right():
-    frames = np.zeros((2, 5, 88), bool)
-    frames[1, 4, 87] = frames[0, 0, 39] = True
+    frames = np.zeros((3, 90, 88), bool)
+    frames[1, 4, 87] = frames[0, 0, 39] = frames[2, 89, 87] = True
     paper = np.asarray(Image.open(io.BytesIO(music.sheet(frames, None))))
     size = music.SCALE
-    second = paper[88 * size + music.GAP :]
-    assert (second[:size, 4 * size :] == music.INK).all()
-    assert (paper == music.INK).sum() == 2 * size**2
+    second = paper[:, 90 * size + music.GAP :]
+    assert (second[:size, 4 * size : 5 * size] == music.INK).all()
+    third = paper[88 * size + music.GAP :]  # two of 90 fill a row of 192
+    assert (third[:size, 89 * size : 90 * size] == music.INK).all()
+    assert (paper == music.INK).sum() == 3 * size**2
     middle_c = paper[(87 - 39) * size]  # MIDI 60, a C
     assert middle_c[0] == music.INK
-    assert (middle_c[size:] == music.OCTAVE).all()
+    assert (middle_c[size : 90 * size] == music.OCTAVE).all()
