@@ -4,8 +4,8 @@ LSTM against LSTM on windows of 32 quarter notes of Bach's chorales, a frame of 
 each; the critic's gradient penalty differentiates the fused kernel twice.
 
 Cost: `--budget minutes` is about two minutes on two CPU cores.
-Expected: notes at a chorale's pitches, few of its progressions: 1 % of seed 0's are real
-ones (of other real pieces 52 %).
+Expected: notes at a chorale's pitches, few of its progressions: 1 % of seed 0's are
+real ones (of other real pieces' 52 %).
 Run:  launch/run train music_gan --budget minutes
 """
 

@@ -5,7 +5,7 @@ draws pieces from both, and measures both by the same progressions and features.
 
 Cost: about four minutes on two CPU cores; `--budget full` trains both for long.
 Expected: neither composes. Measured, seed 0: 1.05 % of the GAN's progressions are real
-ones and 0.09 % of the LSTM's, which draws each key by itself (real: 52 %); by features of
+and 0.09 % of the LSTM's, which draws each key by itself (real: 52 %); by features of
 whole pieces the LSTM is nearer, 0.115 against 2.00 (real: 0.004), and it alone has a
 likelihood, 9.07 nats a frame.
 Run:  launch/run train music_gan_vs_lstm

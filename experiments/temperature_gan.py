@@ -24,15 +24,18 @@ def experiment(budget: Budget = "full") -> Experiment:
         steps=steps,
         batch_size=64 if full else 32,
         data=Data("temperatures"),
-        model=recurrent_pair.Model(shape=SHAPE, hidden=64 if full else 32),
+        model=recurrent_pair.Model(
+            shape=SHAPE, hidden=64 if full else 32, bounded=True
+        ),
         task=Gan(
             loss="wgan",
             penalties={"wgan_gp": 10.0},
             discriminator_steps=5 if full else 3,
+            discriminator_learning_rate=1e-4 if full else 1e-3,
             ema=0.995,
         ),
         optimizer=Optimizer(
-            learning_rate=1e-4 if full else 1e-3,
+            learning_rate=1e-4 if full else 5e-4,
             beta1=0.0,
             beta2=0.9,
             schedule="cosine",

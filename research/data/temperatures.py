@@ -19,9 +19,9 @@ from research.sources.split import Split, fingerprint
 MEDIUM = "series"
 CHANNELS = ("Seattle", "San Francisco")
 UNIT = "°C"
-# What a batch holds is (°C − CENTRE) / SPREAD: mean and deviation of the whole year.
-CENTRE = np.array([11.13, 13.85], np.float32)
-SPREAD = np.array([5.36, 3.39], np.float32)
+# What a batch holds is (°C − CENTRE) / SPREAD: the whole year in [−1, 1].
+CENTRE = np.array([13.73, 14.95], np.float32)
+SPREAD = np.array([10.7, 7.4], np.float32)
 
 HOURS = 24  # of a series
 SHAPE = (HOURS, len(CHANNELS))
@@ -39,7 +39,7 @@ batch = order.batch
 
 
 def load(split: str, data_dir: str | Path | None = None) -> Split:
-    """The days of "train" or "test": frames float32 [days, 24, 2], standardised.
+    """The days of "train" or "test": frames float32 [days, 24, 2], in [−1, 1].
 
     Raises:
       UserError: an unknown split, the package is missing or carries other numbers.

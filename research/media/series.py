@@ -27,7 +27,7 @@ COLOURS = ("#1f83d6", "#e07b1f", "#8a63d2", "#2f9e78")
 
 
 def to_network(samples: jax.Array) -> jax.Array:
-    """The values as they are: the data set has standardised them."""
+    """The values as they are: the data set has scaled them."""
     return samples
 
 

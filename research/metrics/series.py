@@ -47,7 +47,9 @@ def score(
         "change_distance": _distance(*changes, seed=seed),
         "forecast_error": _forecast(made, real, training),
         "pair_distance": mean_beside(
-            pair_distances(generated, seed), pair_distances(again, seed), "deviations"
+            pair_distances(generated, seed),
+            pair_distances(again, seed),
+            "units of the data",
         ),
     }
 
@@ -84,7 +86,7 @@ def _distance(generated, reference, again, seed: int) -> Measured:
     replicates = [marginal_distance(generated[d], reference) for d in drawn]
     low, high = interval(value, np.array(replicates), 0)
     floor = marginal_distance(again, reference)
-    return Measured(value, floor, low, high, len(generated), "deviations")
+    return Measured(value, floor, low, high, len(generated), "units of the data")
 
 
 def _forecast(generated, reference, again) -> Measured:
@@ -93,7 +95,7 @@ def _forecast(generated, reference, again) -> Measured:
         for fitted in (generated, again)
         for past, last in (_past_and_last(reference),)
     )
-    return mean_beside(errors, floors, "deviations")
+    return mean_beside(errors, floors, "units of the data")
 
 
 def _past_and_last(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """What sequences share with real ones, in words: n-grams of texts and of music."""
 
 from research.metrics.measured import Measured
+from research.reports.numbers import brief
 from research.reports.runs import Run
 
 # Metrics that open a page, and what they are shares of; the first that was measured.
@@ -64,4 +65,4 @@ def _real(measured: Measured) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.0f}\u00a0%"
+    return f"{brief(100 * value)}\u00a0%"

@@ -110,16 +110,18 @@ KINDS = {
         -1,
     ),
     "series_frechet": Kind(
-        "Fréchet distance of whole series", "squared deviations; less is better", -1
+        "Fréchet distance of whole series", "squared units; less is better", -1
     ),
     "value_distance": Kind(
-        "Distance of the values", "Wasserstein-1, deviations; less is better", -1
+        "Distance of the values", "Wasserstein-1, units of the data; less is better", -1
     ),
     "change_distance": Kind(
         "Distance of the changes", "of a step, Wasserstein-1; less is better", -1
     ),
     "forecast_error": Kind(
-        "Real forecast learnt from drawn", "mean error, deviations; less is better", -1
+        "Real forecast learnt from drawn",
+        "mean error, units of the data; less is better",
+        -1,
     ),
     "bits_per_byte": Kind("Held-out likelihood", "bits a byte; less is better", -1),
     "bits_per_pixel": Kind("Held-out likelihood", "bits a pixel; less is better", -1),
