@@ -2,14 +2,20 @@
 
 import argparse
 import json
+from pathlib import Path
 
 from launch import buckets
 
 
 def main(arguments: list[str]) -> int:
-    """`inspect WORKDIR [--json]`, `inspect WORKDIR --inside [TEXT]`."""
+    """`inspect WORKDIR [--not-finite] [--json]`, `inspect WORKDIR --inside [TEXT]`."""
     parser = argparse.ArgumentParser(prog="launch/run inspect")
     parser.add_argument("workdir")
+    parser.add_argument(
+        "--not-finite",
+        action="store_true",
+        help="compute the step again that ended the run with NaN or infinity",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument(
         "--inside",
@@ -29,6 +35,9 @@ def main(arguments: list[str]) -> int:
         print(page.write(trained.read(workdir), workdir, options.inside))
         return 0
 
+    if options.not_finite:
+        return _replay(workdir, options.json)
+
     from research.training.hashing import state_hash
     from research.training.record import read_json
     from research.training.trained import kept_states
@@ -44,4 +53,16 @@ def main(arguments: list[str]) -> int:
     print(f"{about['experiment']}, {len(hashes)} checkpoints in {options.workdir}")
     for step, value in hashes.items():
         print(f"  step {step:>8}  {value}")
+    return 0
+
+
+def _replay(workdir: Path, as_json: bool) -> int:
+    """Tells what became not finite, and where."""
+    from research.training.replay import replay, told
+
+    found = replay(workdir)
+    if as_json:
+        print(json.dumps(found._asdict() | {"file": str(found.file)}))
+    else:
+        print("\n".join(told(found)))
     return 0

@@ -120,6 +120,7 @@ def tell_of_nan(found: dict, place: Path) -> None:
     print(
         f"train: a loss or a weight of {found['experiment']} is not finite; "
         f"{kept if step else 'no state was saved before'}: lower "
-        f"--optimizer.learning-rate or set --optimizer.clip-norm",
+        f"--optimizer.learning-rate or set --optimizer.clip-norm; `launch/run inspect "
+        f"{place} --not-finite` tells where it began, --on-nan skip or rewind goes on",
         file=sys.stderr,
     )

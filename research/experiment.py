@@ -73,6 +73,9 @@ class Experiment:
     """held-out examples of each validation, at every checkpoint; all where fewer"""
     score_pictures: int = 5_000
     """pictures drawn for the final metrics; 0 leaves them out"""
+    on_nan: Literal["stop", "skip", "rewind"] = "stop"
+    """what becomes of a number that is not finite: the run ends; the update is left
+    out; or the run goes back to its last checkpoint and on in another order"""
     profile: tuple[int, int] | None = None
     """first and last step of a trace that goes into the workdir's profile/, and of a
     table of the ops that took longest"""

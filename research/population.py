@@ -47,7 +47,9 @@ def alike(experiments: Mapping[Any, Experiment]) -> list[list[Any]]:
     for name, experiment in experiments.items():
         leaves = flatten(to_dict(experiment)).items()
         structure = tuple((where, _kind(where, value)) for where, value in leaves)
-        groups.setdefault(structure, []).append(name)
+        # One that may go back in time cannot keep step with others.
+        alone = name if experiment.on_nan == "rewind" else None
+        groups.setdefault((structure, alone), []).append(name)
     return list(groups.values())
 
 

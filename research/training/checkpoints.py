@@ -50,8 +50,15 @@ class Checkpoints:
         """Committed steps, ascending."""
         return sorted(self._manager.all_steps())
 
-    def save(self, step: int, state: Any) -> str | None:
+    def save(
+        self, step: int, state: Any, about: dict[str, int] | None = None
+    ) -> str | None:
         """Starts to save a tree of numpy arrays; waits for a save under way.
+
+        Args:
+          step: of the state.
+          state: the tree.
+          about: what else is to be known of the run at this step: see `about`.
 
         Returns:
           Why it could not, in a line; None if all is well so far: see `problem`.
@@ -59,10 +66,10 @@ class Checkpoints:
         try:
             if step not in self._manager.all_steps():
                 self._refuse_full_disk(state)
-                about = {"hash": state_hash(state)}
+                told = (about or {}) | {"hash": state_hash(state)}
                 items = {
                     "state": ocp.args.StandardSave(state),
-                    "about": ocp.args.JsonSave(about),
+                    "about": ocp.args.JsonSave(told),
                 }
                 self._manager.save(step, args=ocp.args.Composite(**items))
             return None
@@ -102,6 +109,11 @@ class Checkpoints:
         if state_hash(state) != saved:
             raise DamagedError("its numbers are not those that were saved")
         return state if like is None else _in_the_form_of(like, state, step)
+
+    def about(self, step: int) -> dict[str, Any]:
+        """What a whole step was saved with, beside the state."""
+        items = {"about": ocp.args.JsonRestore()}
+        return self._manager.restore(step, args=ocp.args.Composite(**items))["about"]
 
     def set_aside(self, step: int) -> Path:
         """Moves a damaged step out of the way; returns where it is now."""

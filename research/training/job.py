@@ -121,11 +121,24 @@ def step_function(job: Job, ranks: int) -> Callable[[Any, Any], tuple[Any, Any]]
         first = state.step * (batches * size) + jax.lax.axis_index(BATCH) * local
         positions = first.astype(jnp.uint32) + jnp.uint32(offsets.ravel())
         batch = job.dataset.batch(arrays, experiment.seed, positions)
-        key = jax.random.fold_in(jax.random.key(experiment.seed), state.step)
+        key = step_key(job, state.step)
         state, metrics = job.task.step(state, batch | {"position": positions}, key)
         return state, jax.lax.pmean(metrics, BATCH)
 
     return step
+
+
+def whole_batch(job: Job, step: int) -> Any:
+    """The batches that all devices together see in a step, one after another."""
+    examples = job.experiment.batch_size * job.task.batches
+    positions = (step * examples + np.arange(examples)).astype(np.uint32)
+    batch = job.dataset.batch(job.train.arrays, job.experiment.seed, positions)
+    return batch | {"position": positions}
+
+
+def step_key(job: Job, step: Any) -> jax.Array:
+    """The key of a step, the same on all devices."""
+    return jax.random.fold_in(jax.random.key(job.experiment.seed), step)
 
 
 def example_batch(job: Job) -> Any:

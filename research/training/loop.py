@@ -8,55 +8,27 @@ its own record and checkpoints.
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from research.evaluation import Evaluator
-from research.training import devices, layout, validation
-from research.training.checkpoints import Checkpoints
+from research.training import devices, layout, not_finite, validation
 from research.training.goodput import Goodput
-from research.training.job import Job, state_like
+from research.training.job import whole_batch
 from research.training.members import Members
 from research.training.profiling import Profile
 from research.training.progress import RunProgress
-from research.training.record import Record
-from research.training.resuming import resume
+from research.training.resuming import go_on
+from research.training.runs import Outcome, Run, Standing
 from research.training.saving import Saving
 from research.training.stop import StopRequest
 
 # Of one call of the compiled program: long beside the 0.1 ms that a call costs the
 # host, short beside the seconds that a notice of preemption leaves.
 CALL_SECONDS = 0.1
-
-
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    verdict: str  # "done", "nan", "interrupted" or "preempted"
-    step: int
-    seconds: float  # of training, over all starts
-    step_seconds: list[float]  # seconds a step, one for each log window of this start
-    state: Any  # numpy arrays, without a device axis; the last finite one
-
-
-class Run(NamedTuple):
-    """One run of those that are trained at once."""
-
-    job: Job
-    record: Record
-    checkpoints: Checkpoints
-    evaluator: Evaluator
-
-
-class Standing:
-    """How far one run is."""
-
-    def __init__(self, step: int, state: Any):
-        self.step, self.state = step, state  # of the last finite state seen
-        self.diverged = False
 
 
 def train(
@@ -70,23 +42,30 @@ def train(
       stop: set by signals while this runs.
       goodput: counts the time.
     """
-    members = Members([run.job for run in runs])
-    with goodput.during("saving"):
-        kept = resume(name, [run.checkpoints for run in runs], state_like(runs[0].job))
-    start, states = kept or (0, members.initial_states())
-    before = max(run.record.rewind(start) for run in runs)
     experiment, workdir = runs[0].job.experiment, runs[0].record.workdir
     with (
-        RunProgress(name, start, experiment.steps) as progress,
+        RunProgress(name, experiment.steps) as progress,
         Profile(experiment.profile, workdir / "profile") as profile,
         goodput.during("steps"),
     ):
         saving = Saving([run.checkpoints for run in runs], progress.say)
         effects = saving, goodput, profile
-        training = _Training(runs, members, start, states, before, *effects)
-        if start:
-            progress.say(f"{name}: continues at step {start}")
+        training = _Training(runs, go_on(name, runs, goodput), *effects)
+        if training.step:
+            progress.say(f"{name}: continues at step {training.step}")
         verdict = training.to_the_end(progress, stop)
+        tries: Counter[int] = Counter()  # by the step that a rewind went to
+        while verdict == "nan" and experiment.on_nan == "rewind":
+            start = go_on(name, runs, goodput, training.rewinds + 1)
+            tries[start.step] += 1
+            if tries[start.step] > not_finite.REWINDS:
+                break
+            progress.say(
+                f"{name}: not finite at step {training.step}; back to step "
+                f"{start.step} and on in another order, the {start.rewinds}. time"
+            )
+            training = _Training(runs, start, *effects)
+            verdict = training.to_the_end(progress, stop)
     return [
         Outcome(
             "nan" if run.diverged else verdict,
@@ -94,6 +73,8 @@ def train(
             training.seconds,
             training.windows,
             run.state,
+            run.skipped,
+            training.rewinds,
         )
         for run in training.standings
     ]
@@ -102,25 +83,39 @@ def train(
 class _Training:
     """The running part of `train`: what changes from step to step."""
 
-    def __init__(self, runs, members, start, states, before, saving, goodput, profile):
+    def __init__(self, runs, start, saving, goodput, profile):
         self.runs: Sequence[Run] = runs
-        self.members: Members = members
+        self.rewinds: int = start.rewinds
+        jobs = [run.job for run in runs]
+        if start.rewinds:
+            jobs = [not_finite.in_another_order(job, start.rewinds) for job in jobs]
+        self.members = Members(jobs)
         self._saving: Saving = saving
         self._goodput: Goodput = goodput
         self._profile: Profile = profile
-        self.standings = [Standing(start, state) for state in states]
+        self._replayed: set[int] = set()  # runs that have diverged, by number
+        self.standings = [Standing(start.step, state) for state in start.states]
         self.windows: list[float] = []
-        self.step: int = start
-        self._before = before
+        self.step: int = start.step
+        self._before: float = start.seconds
         self._began = time.perf_counter()
         self._window: tuple[int, float] | None = None  # step and time it began
         self._layout = layout.of(runs[0].job.experiment, len(runs))
-        step, state = members.step(self._layout.ranks), members.stack(states)
-        inputs = members.values, runs[0].job.train.arrays
+        self._skips = jobs[0].experiment.on_nan == "skip"
+        step = self.members.step(self._layout.ranks)
+        state = self._stacked(start.skipped)
+        inputs = self.members.values, runs[0].job.train.arrays
         self._repeats = devices.repeats_well(step, self._layout.ranks, state, *inputs)
         self._compiled = self._layout.parallel(step, self._repeats)
         self._state = self._layout.state(state)
         self._inputs = self._layout.inputs(*inputs)
+
+    def _stacked(self, skipped: Sequence[int]) -> Any:
+        """The last finite states as the step takes them."""
+        states = [standing.state for standing in self.standings]
+        if self._skips:
+            states = list(map(not_finite.guarded, states, skipped))
+        return self.members.stack(states)
 
     @property
     def seconds(self) -> float:
@@ -150,7 +145,9 @@ class _Training:
                 # A notice of preemption leaves seconds: out of turn it only saves.
                 self._save(progress, validate=due)
                 self._window = None
+            self._keep_for_replay()
             if all(standing.diverged for standing in self.standings):
+                self._finish(progress)
                 return "nan"
             if reason is not None and not last:
                 self._finish(progress)
@@ -192,8 +189,13 @@ class _Training:
         shown = {}
         for run, standing, part in self._going(metrics):
             values = {name: float(value) for name, value in part.items()}
-            run.record.metrics(self.step, self.seconds, values)
             standing.diverged = not all(map(math.isfinite, values.values()))
+            if self._skips:
+                in_a_row = values.pop("skipped_in_a_row")
+                values = {n: v for n, v in values.items() if math.isfinite(v)}
+                standing.diverged = in_a_row >= not_finite.IN_A_ROW
+                standing.skipped = int(values["skipped_updates"])
+            run.record.metrics(self.step, self.seconds, values)
             shown = shown or values
         rate = 1 / self.windows[-1] if self.windows else None
         progress.update(self.step, rate, shown)
@@ -203,13 +205,40 @@ class _Training:
         self._saving.begin()
         jax.block_until_ready(self._state)  # steps: what follows is no part of them
         with self._goodput.during("saving"):
-            for run, standing, state in self._going(self._state):
+            for run, standing, found in self._going(self._state):
+                state, about = not_finite.bare(found), {"rewinds": self.rewinds}
                 standing.diverged = not finite(state)
                 if not standing.diverged:
                     standing.step, standing.state = self.step, state
-                    self._saving.save(run.checkpoints, self.step, state)
+                    if self._skips:
+                        about["skipped_updates"] = int(found.skipped)
+                    self._saving.save(run.checkpoints, self.step, state, about)
                     if validate:
                         self._validate(run, state, progress)
+
+    def _keep_for_replay(self) -> None:
+        """Writes what the first step began from that gave a number not finite.
+
+        It is found by making the steps since the last finite state again.
+        """
+        lost = {i: one for i, one in enumerate(self.standings) if one.diverged}
+        lost = {i: one for i, one in lost.items() if i not in self._replayed}
+        if not lost:
+            return
+        self._replayed |= {*lost}
+        state = self._layout.state(self._stacked([s.skipped for s in self.standings]))
+        for _ in range(self.step - min(one.step for one in lost.values())):
+            before = self.members.split(self._layout.fetch(state))
+            count = (1,) if self._repeats else ()
+            state, metrics = self._compiled(state, *count, *self._inputs)
+            after = self.members.split(self._layout.fetch((state, metrics)))
+            for i in [i for i in lost if not finite(after[i])]:
+                job, begun = self.members.jobs[i], not_finite.bare(before[i])
+                batch = whole_batch(job, int(begun.step))
+                self.runs[i].record.not_finite(
+                    int(begun.step) + 1, begun, batch, self.rewinds
+                )
+                del lost[i]
 
     def _finish(self, progress: RunProgress) -> None:
         """Waits until the last state is committed.

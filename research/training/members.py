@@ -12,6 +12,7 @@ import numpy as np
 
 from research import population
 from research.training.job import Job, initial_state, step_function, with_settings
+from research.training.not_finite import guard
 from research.training.varied import Varied
 
 Values = dict[population.Setting, Any]
@@ -34,11 +35,14 @@ class Members:
     def step(self, ranks: int) -> Callable[[Any, Values, Any], tuple[Any, Any]]:
         """`step(state, values, arrays)` → state, metrics, for one of `ranks` devices.
 
-        A member's task is built inside, from its values.
+        A member's task is built inside, from its values. Where updates may be left out
+        the state is a `not_finite.Guarded`.
         """
+        skips = self.jobs[0].experiment.on_nan == "skip"
 
         def one(state, values, arrays):
-            return step_function(self._job(values), ranks)(state, arrays)
+            step = step_function(self._job(values), ranks)
+            return (guard(step) if skips else step)(state, arrays)
 
         return one if self._single else jax.vmap(one, in_axes=(0, 0, None))
 

@@ -21,8 +21,8 @@ SECONDS_BETWEEN_LINES = 10.0
 class RunProgress:
     """Progress of one run over its steps; use it as a context."""
 
-    def __init__(self, name: str, start: int, steps: int):
-        """Shows `name` at step `start` of `steps`."""
+    def __init__(self, name: str, steps: int):
+        """Shows `name` before the first of `steps`."""
         self._console = Console(file=sys.stdout)
         self._live = self._console.is_terminal
         self._name, self._steps = name, steps
@@ -41,7 +41,7 @@ class RunProgress:
             disable=not self._live,
         )
         self._row = self._bar.add_task(
-            name, total=steps, completed=start, rate="compiling", memory="", shown=""
+            name, total=steps, rate="compiling", memory="", shown=""
         )
 
     def __enter__(self) -> "RunProgress":

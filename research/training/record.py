@@ -8,6 +8,7 @@ samples/        samples of fixed noise at each checkpoint, in their medium's for
 end.json        how the last start ended: `verdict`, `step`, and whether it is
                 `resumable`
 summary.json    final metrics with floors and intervals, times, verdict
+not_finite/     state and batch of a step that gave a number that is not finite
 profile/        the trace of the steps that were asked for
 """
 
@@ -28,6 +29,7 @@ from research.errors import UserError
 from research.settings import completed, differences
 from research.training import animation
 from research.training.events import Events
+from research.training.hashing import by_name
 
 # It warns of each NaN in lines of its own; a run's end says so in one.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
@@ -37,6 +39,7 @@ logging.getLogger("tensorboardX.summary").setLevel(logging.ERROR)
 FREE_FIELDS = (
     "checkpoint_every",
     "log_every",
+    "on_nan",
     "population",
     "profile",
     "score_pictures",
@@ -75,6 +78,7 @@ class Record:
 
     def rewind(self, step: int) -> float:
         """Drops what was recorded after `step`; returns the seconds trained by then."""
+        self._close_files()  # of a run that goes back within one start
         path = self.workdir / "metrics.jsonl"
         lines = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -116,8 +120,20 @@ class Record:
         """Writes summary.json."""
         write_json(self.workdir / "summary.json", values)
 
+    def not_finite(self, step: int, state: Any, batch: Any, rewinds: int) -> Path:
+        """Writes what step `step` began from, for `research.training.replay`."""
+        file = self.workdir / "not_finite" / f"step_{step:08d}.npz"
+        file.parent.mkdir(exist_ok=True)
+        arrays = by_name({"state": state, "batch": batch})
+        np.savez_compressed(file, rewinds=rewinds, **arrays)
+        return file
+
     def close(self) -> None:
         """Flushes, and gives the workdir back."""
+        self._close_files()
+        self._lock.close()
+
+    def _close_files(self) -> None:
         if self._lines is not None:
             with contextlib.suppress(OSError):
                 self._append()
@@ -125,7 +141,7 @@ class Record:
             self._lines = None
         if self._events is not None:
             self._events.close()
-        self._lock.close()
+            self._events = None
 
     def _append(self) -> None:
         """Writes the lines that are due, whole or not at all."""

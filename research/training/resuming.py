@@ -2,10 +2,48 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from research.errors import UserError
 from research.training.checkpoints import Checkpoints, DamagedError
+from research.training.goodput import Goodput
+from research.training.job import state_like
+from research.training.members import Members
+from research.training.runs import Run
+
+
+class Start(NamedTuple):
+    """What a part of a run begins from."""
+
+    step: int
+    states: list[Any]  # of each run
+    seconds: float  # trained by then
+    skipped: list[int]  # updates left out by then, of each run
+    rewinds: int  # that the order of the data is after
+
+
+def go_on(
+    name: str, runs: Sequence[Run], goodput: Goodput, rewinds: int | None = None
+) -> Start:
+    """The newest common checkpoint, or the start; what came later is dropped.
+
+    Args:
+      name: for what is told.
+      runs: as for `train`.
+      goodput: counts the time.
+      rewinds: None: as many as the checkpoint is after.
+    """
+    with goodput.during("saving"):
+        kept = resume(name, [run.checkpoints for run in runs], state_like(runs[0].job))
+    step, states = kept or (0, Members([run.job for run in runs]).initial_states())
+    abouts = [run.checkpoints.about(step) if kept else {} for run in runs]
+    return Start(
+        step,
+        states,
+        max(run.record.rewind(step) for run in runs),
+        [about.get("skipped_updates", 0) for about in abouts],
+        abouts[0].get("rewinds", 0) if rewinds is None else rewinds,
+    )
 
 
 def resume(

@@ -22,9 +22,11 @@ class Saving:
         """All runs are to be saved now; earlier failures no longer count."""
         self._retry_at = None
 
-    def save(self, checkpoints: Checkpoints, step: int, state: Any) -> None:
+    def save(
+        self, checkpoints: Checkpoints, step: int, state: Any, about: dict[str, int]
+    ) -> None:
         """Starts to save one run."""
-        if problem := checkpoints.save(step, state):
+        if problem := checkpoints.save(step, state, about):
             self._failed(problem)
 
     def is_due_again(self) -> bool:

@@ -37,6 +37,8 @@ def summarize(
         "seconds": round(outcome.seconds, 3),
         "step_seconds": quartiles(outcome.step_seconds),
         "draw_seconds": None,
+        "skipped_updates": outcome.skipped,
+        "rewinds": outcome.rewinds,
         "parameters": job.task.parameters(outcome.state),
         "metrics": {},
     }

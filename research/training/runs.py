@@ -1,0 +1,38 @@
+"""One run among those that are trained at once: its parts, its standing, its end."""
+
+from typing import Any, NamedTuple
+
+from research.evaluation import Evaluator
+from research.training.checkpoints import Checkpoints
+from research.training.job import Job
+from research.training.record import Record
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    verdict: str  # "done", "nan", "interrupted" or "preempted"
+    step: int
+    seconds: float  # of training, over all starts
+    step_seconds: list[float]  # seconds a step, one for each log window of this start
+    state: Any  # numpy arrays, without a device axis; the last finite one
+    skipped: int  # updates left out, as `--on-nan skip` asks
+    rewinds: int  # times that the run went back, as `--on-nan rewind` asks
+
+
+class Run(NamedTuple):
+    """One run of those that are trained at once."""
+
+    job: Job
+    record: Record
+    checkpoints: Checkpoints
+    evaluator: Evaluator
+
+
+class Standing:
+    """How far one run is."""
+
+    def __init__(self, step: int, state: Any):
+        self.step, self.state = step, state  # of the last finite state seen
+        self.skipped = 0
+        self.diverged = False
