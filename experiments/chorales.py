@@ -4,8 +4,12 @@ Chung 2014's model on the 365 chorales that ship with the project, a frame at ev
 quarter note. The final metrics state the cost of a held-out frame by the averages of
 Chung 2014 and of Bai 2018, beside that of the keys' frequencies (11.5 and 11.4 nats).
 
-Cost: a minute on two CPU cores.
-Expected: at least 2 nats a frame below the frequencies: 9.2 and 9.15.
+A file of yours in the layout of JSB Chorales is read by --data.name piano_rolls
+--data.path FILE: on that set, of 76 held-out pieces, the same model came to 8.54 and
+8.60 nats (frequencies 11.00 and 11.09; Chung 2014's own LSTM 8.67).
+
+Cost: `--budget minutes` takes half a minute on two CPU cores, `full` twice that.
+Expected: at least 2 nats a frame below the frequencies: 9.23 and 9.15 after minutes.
 Run:  python -m launch train chorales
 """
 
