@@ -118,6 +118,24 @@ def test_small_memory_cuts_steps_before_rows():
     assert small.time < 8
 
 
+@pytest.mark.parametrize(
+    ("generation", "change", "steps"),
+    [
+        ("v6e", {}, 16),
+        ("v6e", {"keep": "gates"}, 8),
+        ("v6e", {"itemsize": 4}, 2),
+        ("v6e", {"batch": 64}, 8),
+        ("v6e", {"time": 15}, 8),
+        ("v5e", {}, 8),
+    ],
+)
+def test_sixteen_steps_only_where_they_gain(generation, change, steps):
+    sweep = SWEEP._replace(**{"keep": None, "batch": 256} | change)
+    tile = tpu_tiles.chosen(sweep, generation)
+    assert tile is not None
+    assert tile.time == steps
+
+
 def test_an_unknown_generation_is_named():
     with (
         pytest.raises(ValueError, match=r"'v3' is not one of v4, v5e"),
