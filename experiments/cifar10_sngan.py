@@ -9,8 +9,9 @@ Published, as FID in Inception's features of 50,000 against 50,000 pictures: 16.
 0.04 (mimicry's reimplementation, 3 seeds); 21.7 in the paper, 10,000 against 5,000.
 Only with Inception's weights, which the user brings, are our numbers comparable.
 
-Cost: not run yet; it is for a GPU. `--budget minutes` is a quarter of the width and
-200 steps, to see that it works.
+Cost: it is for a GPU and has not been run to its end. `--budget minutes` is a quarter
+of the width and 200 steps, to see that it works; 4 of them, with 10 classes on a
+folder of 32×32 pictures, took a minute on two busy cores, most of it the compiler's.
 Expected: the published FID ± 1.
 Run:  python -m launch train cifar10_sngan
 """

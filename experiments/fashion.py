@@ -4,8 +4,11 @@
 data comes from Debian's package `dataset-fashion-mnist`, from the network, or from
 idx files of the same names that the user puts in place: see `--data.folder`.
 
-Cost: not measured yet; `--budget minutes` is an eighth of the width and one epoch.
-Expected: not measured yet.
+Cost: `--budget minutes`, an eighth of the width and one epoch, took 78 s on two busy
+cores with all around it, 24 ms a step; full is for a GPU and has not been run.
+Expected: for minutes, measured, seed 0, 2,000 samples: garments of several kinds,
+blurred; Fréchet distance in means of 8×8 fields 0.59 (real 0.016), precision 0.16 (real
+0.84), recall 0.58 (0.85), health `healthy`.
 Run:  python -m launch train fashion --budget minutes
 """
 
