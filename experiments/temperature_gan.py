@@ -1,11 +1,13 @@
-"""A recurrent GAN draws days of two cities' temperatures, trained with WGAN-GP.
+"""A recurrent GAN draws days of two cities' temperatures, LSTM against LSTM.
 
-An LSTM generator and an LSTM critic on 24 hours of Seattle and San Francisco. The
-penalty differentiates the critic's gradient, so the LSTM kernel is differentiated twice
-(Gulrajani 2017: λ = 10, five updates of the critic, Adam 1e-4, β 0 and 0.9).
+Relativistic pairing with R1 and R2 (Huang 2024) on 24 hours of Seattle and San
+Francisco. The penalties differentiate the critic's gradient, so the LSTM kernel is
+differentiated twice. WGAN-GP's slope of 1 did not come to rest here: at two settings of
+its rates the critic fell behind, and the distance was 33 and 43.
 
-Cost: `--budget minutes` is 2,000 steps of a small pair, minutes on two CPU cores.
-Expected: days that rise and fall as real ones do, and differ as much.
+Cost: `--budget minutes` is 3,000 steps, one minute on two busy CPU cores.
+Expected: days that rise and fall as real ones do. Measured, seed 0: Fréchet distance
+0.24 (real 0.09), pairs that differ by 0.61 (real 0.62), a little rough.
 Run:  launch/run train temperature_gan --budget minutes
 """
 
@@ -17,9 +19,9 @@ from research.tasks.gan import Gan
 
 
 def experiment(budget: Budget = "full") -> Experiment:
-    """32 units each, batch 32, critic updated three times; full: 64, 64 and five."""
+    """32 units each, batch 32; full: 64 and 64."""
     full = budget == "full"
-    steps = 20_000 if full else 2_000
+    steps = 20_000 if full else 3_000
     return Experiment(
         steps=steps,
         batch_size=64 if full else 32,
@@ -27,15 +29,9 @@ def experiment(budget: Budget = "full") -> Experiment:
         model=recurrent_pair.Model(
             shape=SHAPE, hidden=64 if full else 32, bounded=True
         ),
-        task=Gan(
-            loss="wgan",
-            penalties={"wgan_gp": 10.0},
-            discriminator_steps=5 if full else 3,
-            discriminator_learning_rate=1e-4 if full else 1e-3,
-            ema=0.995,
-        ),
+        task=Gan(loss="relativistic", penalties={"r1": 0.1, "r2": 0.1}, ema=0.995),
         optimizer=Optimizer(
-            learning_rate=1e-4 if full else 5e-4,
+            learning_rate=2e-4 if full else 1e-3,
             beta1=0.0,
             beta2=0.9,
             schedule="cosine",
