@@ -6,7 +6,8 @@ lengths: --data.length 200 --model.longest 220.
 
 Cost: minutes on two CPU cores.
 Expected: more than 95 % of the symbols recalled on 1,000 new sequences; 96.7 % after
-9,000 of the 14,000 steps.
+9,000 of the 14,000 steps. Batches of 64 were ahead at equal steps (88 % after 3,000 of
+8,000, beside 69 %), and so was --model.longest 200 (77 %).
 Run:  python -m launch train copy_memory
 """
 

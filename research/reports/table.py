@@ -133,6 +133,9 @@ KINDS = {
     ),
     "accuracy": Kind("Held-out accuracy", "share; more is better", 1),
     "last_step_accuracy": Kind("… at the last step", "share; more is better", 1),
+    "recalled": Kind("Symbols recalled", "share of ten; more is better", 1),
+    "exact": Kind("Whole sequences right", "share; more is better", 1),
+    "squared_error": Kind("Held-out squared error", "less is better", -1),
     "loss": Kind("Held-out loss", "nats a target; less is better", -1),
 }
 
