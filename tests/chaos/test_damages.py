@@ -53,8 +53,8 @@ def test_the_best_checkpoint_left_is_taken_or_none(chaos, run, tmp_path, capfd):
             inside = folder / str(chaos.random.choice(steps))
             file = chaos.random.choice([f for f in files if inside in f.parents])
             if file.exists():
-                other = chaos.random.choice(files)
-                other = other if other.exists() else file
+                there = [f for f in files if f.exists() and f != file]
+                other = chaos.random.choice(there)
                 name = str(file.relative_to(folder))
                 touched[name] = damage(file, other, chaos.random)
         untouched = {*hashes} - {int(name.partition("/")[0]) for name in touched}
