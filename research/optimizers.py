@@ -36,6 +36,9 @@ class Optimizer:
     """divide the gradient by its global L2 norm"""
     decay: float = 0.9
     """of rmsprop's mean of squared gradients (Keras' default, and Hinton's)"""
+    accumulate: int = 1
+    """shares of a device's batch whose gradients are computed one after another, in the
+    memory of one, for one update; BatchNorm takes each share for a batch"""
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of so many steps."""

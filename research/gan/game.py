@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from research.accumulation import accumulated
 from research.gan import refusals
 from research.gan.judging import Judge
 from research.gan.player import Net, Player
@@ -69,6 +70,7 @@ class Game:
     generator_steps: int
     discriminator_steps: int
     ema: float
+    shares: int  # of a device's batch, see research.accumulation
     steps: int  # of the run, for a G that anneals
 
     def init(self, key: jax.Array, batch: Batch) -> GanState:
@@ -76,7 +78,8 @@ class Game:
         keys = jax.random.split(key)
         example = jax.tree.map(lambda leaf: leaf[0], self._rounds(batch))
         noise = jnp.zeros((len(example.real), self.latent))
-        refusals.refuse_pack(self.view.packing, example.real)
+        share = example.real[: len(example.real) // self.shares]
+        refusals.refuse_pack(self.view.packing, share)
         packed = self.view.pack(example.real)
         generator = self.generator.init(keys[0], noise, *example.labels)
         discriminator = self.discriminator.init(keys[1], packed, *example.labels)
@@ -181,13 +184,39 @@ class Game:
         return jax.vmap(lambda key: jax.random.randint(key, (), 0, self.classes))(keys)
 
     def _turn_of_generator(self, state: GanState, its: Round, key: jax.Array):
-        drawn = self._generate(state, its, key, GENERATOR_NOISE)
-        return self._update_generator(state, its, drawn, key)
+        def gradient_of(number, stats, examples):
+            del number
+            now = state._replace(generator=state.generator._replace(stats=stats))
+            share = its._replace(**examples)
+            drawn = self._generate(now, share, key, GENERATOR_NOISE)
+            gradient, metrics = self._toward_generator(now, share, drawn, key)
+            return 1.0, gradient, drawn.stats, metrics
+
+        gradient, stats, metrics = accumulated(
+            self.shares, gradient_of, state.generator.stats, _examples(its)
+        )
+        return self._move_generator(state, gradient, stats, metrics)
 
     def _turn_of_discriminator(self, state: GanState, its: Round, key: jax.Array):
-        drawn = self._generate(state, its, key, DISCRIMINATOR_NOISE)
-        state = state._replace(generator=state.generator._replace(stats=drawn.stats))
-        return self._update_discriminator(state, its, drawn.fake, key)
+        def gradient_of(number, stats, examples):
+            del number
+            now = state._replace(
+                generator=state.generator._replace(stats=stats[0]),
+                discriminator=state.discriminator._replace(stats=stats[1]),
+            )
+            share = its._replace(**examples)
+            drawn = self._generate(now, share, key, DISCRIMINATOR_NOISE)
+            gradient, own, metrics = self._toward_discriminator(
+                now, share, drawn.fake, key
+            )
+            return 1.0, gradient, (drawn.stats, own), metrics
+
+        before = state.generator.stats, state.discriminator.stats
+        gradient, (stats, own), metrics = accumulated(
+            self.shares, gradient_of, before, _examples(its)
+        )
+        state = state._replace(generator=state.generator._replace(stats=stats))
+        return self._move_discriminator(state, gradient, own, metrics)
 
     def _generate(self, state: GanState, its: Round, key: jax.Array, role: int):
         net, noise = state.generator, self._noise(_keys(key, role, its))
@@ -204,6 +233,10 @@ class Game:
         return Drawn(fake, pull_back, stats)
 
     def _update_generator(self, state: GanState, its: Round, drawn: Drawn, key):
+        gradient, metrics = self._toward_generator(state, its, drawn, key)
+        return self._move_generator(state, gradient, drawn.stats, metrics)
+
+    def _toward_generator(self, state: GanState, its: Round, drawn: Drawn, key):
         net = state.discriminator
         of_real, of_fake = (_keys(key, role, its) for role in GENERATOR_VIEWS)
         real = self.view(its.real, of_real, state.step)
@@ -218,12 +251,18 @@ class Game:
 
         value, toward_fake = jax.value_and_grad(loss)(drawn.fake)
         (gradient,) = drawn.pull_back(toward_fake)
+        return gradient, {"generator_loss": value}
+
+    def _move_generator(self, state: GanState, gradient, stats, metrics):
         moved, norm = self.generator.descend(state.generator, gradient)
-        moved = moved._replace(stats=drawn.stats)
-        metrics = {"generator_loss": value, "generator_gradient_norm": norm}
-        return state._replace(generator=moved), metrics
+        state = state._replace(generator=moved._replace(stats=stats))
+        return state, metrics | {"generator_gradient_norm": norm}
 
     def _update_discriminator(self, state: GanState, its: Round, fake, key):
+        gradient, stats, metrics = self._toward_discriminator(state, its, fake, key)
+        return self._move_discriminator(state, gradient, stats, metrics)
+
+    def _toward_discriminator(self, state: GanState, its: Round, fake, key):
         net = state.discriminator
         of_real, of_fake = (_keys(key, role, its) for role in DISCRIMINATOR_VIEWS)
         real = self.view(its.real, of_real, state.step)
@@ -240,17 +279,20 @@ class Game:
             return value + penalty, (value, penalty, judged)
 
         gradient, (value, penalty, judged) = jax.grad(loss, has_aux=True)(net.params)
-        moved, norm = self.discriminator.descend(net, gradient)
         metrics = {
             "discriminator_loss": value,
             "discriminator_penalty": jnp.asarray(penalty, jnp.float32),
-            "discriminator_gradient_norm": norm,
             # Of pairs, so that it means the same for losses with no zero point.
             "discriminator_accuracy": jnp.mean(judged.real > judged.fake),
             "real_logit": jnp.mean(judged.real),
             "fake_logit": jnp.mean(judged.fake),
         }
-        return state._replace(discriminator=moved._replace(stats=judged.stats)), metrics
+        return gradient, judged.stats, metrics
+
+    def _move_discriminator(self, state: GanState, gradient, stats, metrics):
+        moved, norm = self.discriminator.descend(state.discriminator, gradient)
+        state = state._replace(discriminator=moved._replace(stats=stats))
+        return state, metrics | {"discriminator_gradient_norm": norm}
 
     def _discriminator_loss(self, real_logits, fake_logits):
         target = () if self.real_target == 1 else (self.real_target,)
@@ -285,6 +327,11 @@ def _keys(key: jax.Array, role: int, its: Round) -> jax.Array:
     """A key for each example, another for each role and each update of a step."""
     key = jax.random.fold_in(key, role + ROLES * its.number)
     return example_keys(key, its.positions)
+
+
+def _examples(its: Round) -> dict[str, Any]:
+    """What of a round has the examples on its first axis."""
+    return {name: getattr(its, name) for name in ("real", "labels", "positions")}
 
 
 def _in_turn(update: Callable, state: GanState, rounds: Round, key: jax.Array):

@@ -81,6 +81,15 @@ def refuse_shapes(drawn: Shape, real: Shape, logits: Shape, packed: Shape) -> No
         )
 
 
+def refuse_shares(config: Any, shares: int) -> None:
+    """Raises UserError for gradients share by share where one pass is for both nets."""
+    if shares > 1 and config.noise == "shared":
+        raise UserError(
+            f"--optimizer.accumulate {shares} with --task.noise shared: the one "
+            f"pass of G for both updates would be kept whole; take --task.noise fresh"
+        )
+
+
 def refuse_coupled(game: Any, discriminator: Net) -> None:
     """Raises UserError for gradients by sample of a D whose samples are coupled."""
     asked = [

@@ -9,7 +9,7 @@ from research import parts
 from research.gan.game import Game
 from research.gan.judging import Judge
 from research.gan.player import Player
-from research.gan.refusals import refuse_settings
+from research.gan.refusals import refuse_settings, refuse_shares
 from research.gan.view import View
 from research.media import pictures
 from research.optimizers import Optimizer
@@ -78,6 +78,7 @@ class Gan:
         loss = parts.find("research.losses", self.loss)
         classes = getattr(model, "classes", 0)
         refuse_settings(self, loss, classes, medium)
+        refuse_shares(self, optimizer.accumulate)
         rate = self.discriminator_learning_rate
         if rate is None:
             rate = optimizer.learning_rate
@@ -123,6 +124,7 @@ class Gan:
             generator_steps=self.generator_steps,
             discriminator_steps=self.discriminator_steps,
             ema=self.ema,
+            shares=optimizer.accumulate,
             steps=steps,
         )
         return Task(

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from research.accumulation import accumulated
 from research.errors import UserError
 from research.optimizers import Optimizer
 from research.outcomes import correct, cross_entropy
@@ -63,7 +64,9 @@ class Language:
                 f"{medium.__name__.rpartition('.')[2]}: take a --data.name of text"
             )
         refuse_model_without(model, "module")
-        learner = Reader(self, model.module(), optimizer.build(steps))
+        learner = Reader(
+            self, model.module(), optimizer.build(steps), optimizer.accumulate
+        )
         return Task(
             init=learner.init,
             step=learner.step,
@@ -96,6 +99,7 @@ class Reader:
     config: Language
     module: nn.Module
     optimizer: optax.GradientTransformation
+    shares: int = 1  # of a device's batch, see research.accumulation
 
     def init(self, key: jax.Array, batch: Batch) -> LanguageState:
         """A fresh network, and the zero state of all devices' streams."""
@@ -108,11 +112,11 @@ class Reader:
         self, state: LanguageState, batch: Batch, key: jax.Array
     ) -> tuple[LanguageState, Metrics]:
         """One update on the devices' mean gradient over the windows of this step."""
-        inputs, targets = batch["tokens"][:, :-1], batch["tokens"][:, 1:]
-        before = self._recalled(state.memory, batch)
         noise = jax.random.fold_in(key, jax.lax.axis_index(BATCH))
 
-        def loss(params):
+        def loss(params, memory, batch, noise):
+            inputs, targets = batch["tokens"][:, :-1], batch["tokens"][:, 1:]
+            before = self._recalled(memory, batch)
             logits, after = self.module.apply(
                 {"params": params},
                 inputs,
@@ -123,15 +127,22 @@ class Reader:
             losses = cross_entropy(logits, targets)
             return jnp.mean(losses), (after, jnp.mean(correct(logits, targets)))
 
-        (value, (after, right)), gradient = jax.value_and_grad(loss, has_aux=True)(
-            state.params
+        def gradient_of(number, memory, batch):
+            own = noise if self.shares == 1 else jax.random.fold_in(noise, number)
+            (value, (after, right)), gradient = jax.value_and_grad(loss, has_aux=True)(
+                state.params, memory, batch, own
+            )
+            memory = _kept(memory, after, batch["row"])
+            return 1.0, gradient, memory, {"loss": value, "accuracy": right}
+
+        gradient, memory, told = accumulated(
+            self.shares, gradient_of, state.memory, batch
         )
         params, optimizer, norm = descend(
             self.optimizer, gradient, state.optimizer, state.params
         )
-        memory = _kept(state.memory, after, batch["row"])
         state = LanguageState(state.step + 1, params, optimizer, memory)
-        return state, {"loss": value, "accuracy": right, "gradient_norm": norm}
+        return state, told | {"gradient_norm": norm}
 
     def evaluate(self, state: LanguageState, batch: Batch) -> Metrics:
         """Of each held-out window, from the zero state, after its context."""

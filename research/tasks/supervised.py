@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from research import parts
+from research.accumulation import accumulated
 from research.errors import UserError
 from research.optimizers import Optimizer
 from research.outcomes import OUTCOMES, Outcome
@@ -53,7 +54,12 @@ class Supervised:
         encoding = parts.find("research.encodings", self.encoding)
         outcome = OUTCOMES[getattr(encoding, "OUTCOME", "symbols")]
         learner = Learner(
-            self, model.module(), encoding, outcome, optimizer.build(steps)
+            self,
+            model.module(),
+            encoding,
+            outcome,
+            optimizer.build(steps),
+            optimizer.accumulate,
         )
         return Task(
             init=learner.init,
@@ -88,6 +94,7 @@ class Learner:
     encoding: ModuleType
     outcome: Outcome
     optimizer: optax.GradientTransformation
+    shares: int = 1  # of a device's batch, see research.accumulation
 
     def init(self, key: jax.Array, batch: Batch) -> SupervisedState:
         """A fresh network for batches of this shape."""
@@ -108,9 +115,9 @@ class Learner:
         )
         noise = jax.random.fold_in(key, jax.lax.axis_index(BATCH))
 
-        def loss(params):
+        def loss(params, stats, inputs, targets, noise):
             (outputs, _), updated = self.module.apply(
-                {"params": params, "batch_stats": state.stats},
+                {"params": params, "batch_stats": stats},
                 inputs,
                 train=True,
                 mutable=["batch_stats"],
@@ -125,15 +132,23 @@ class Learner:
                 name: jnp.sum(values * scored) / each
                 for name, values in self.outcome.measures(outputs, targets).items()
             }
-            return jnp.sum(losses) / each, (told, updated.get("batch_stats", {}))
+            stats = updated.get("batch_stats", {})
+            return jnp.sum(losses) / each, (told, stats, each)
 
-        (value, (told, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(
-            state.params
+        def gradient_of(number, stats, examples):
+            own = noise if self.shares == 1 else jax.random.fold_in(noise, number)
+            (value, (told, stats, each)), gradient = jax.value_and_grad(
+                loss, has_aux=True
+            )(state.params, stats, *examples, own)
+            return each, gradient, stats, {"loss": value} | told
+
+        gradient, stats, told = accumulated(
+            self.shares, gradient_of, state.stats, (inputs, targets)
         )
         params, optimizer, norm = descend(
             self.optimizer, gradient, state.optimizer, state.params
         )
-        metrics = {"loss": value} | told | {"gradient_norm": norm}
+        metrics = told | {"gradient_norm": norm}
         return SupervisedState(state.step + 1, params, stats, optimizer), metrics
 
     def evaluate(self, state: SupervisedState, batch: Batch) -> Metrics:
