@@ -17,6 +17,9 @@ class Data:
     """a file in research/data, or package.module of a fork"""
     folder: Path | None = None
     """where data sets are prepared; None: TFDS_DATA_DIR, else ~/tensorflow_datasets"""
+    placement: Literal["device", "host"] = "device"
+    """where the training data lies; host: it is too large for a device, batches are
+    made on the host, some steps ahead"""
     path: Path | None = None
     """a file or folder of the user's own, for a data set that reads one"""
     length: int | None = None
@@ -49,6 +52,9 @@ class Training:
     strategy: str = "pmap"
     """how a step is spread over the devices, a file in research/training/strategies:
     pmap or jit, with the same numbers to rounding"""
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """what networks compute in; bfloat16 is for the matrix units of TPUs and GPUs:
+    weights, optimizers and losses stay float32"""
 
 
 @dataclasses.dataclass(frozen=True)

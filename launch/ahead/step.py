@@ -21,7 +21,7 @@ from research.sources.split import Split
 from research.training import devices as training
 from research.training import strategies
 from research.training.axes import BATCH
-from research.training.job import Job, state_like, task_of
+from research.training.job import Job, example_batch, state_like, task_of
 from research.training.members import Members
 
 
@@ -95,10 +95,13 @@ def trace(job: Job, target: Target) -> Traced:
     with compiling_for(target):
         # Shapes of the state do not depend on the batch: one that divides here too.
         here = dataclasses.replace(experiment, batch_size=local * jax.device_count())
-        state = state_like(job._replace(experiment=here))
+        of_here = job._replace(experiment=here)
+        state = state_like(of_here)
         if len(members.jobs) > 1:
             state = jax.tree.map(lambda leaf: _array(leaf, len(members.jobs)), state)
-        arrays = jax.tree.map(_array, dict(job.train.arrays))
+        on_device = experiment.data.placement == "device"
+        data = dict(job.train.arrays) if on_device else example_batch(of_here)
+        arrays = jax.tree.map(_array, data)
         arguments = jax.tree.map(_array, (state, (members.values, arrays)))
 
         def step(state, inputs):

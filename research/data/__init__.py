@@ -37,7 +37,7 @@ from research import parts
 from research.errors import UserError
 from research.experiment import Data
 
-ALL = ("name", "folder")  # fields of Data that every set takes
+ALL = ("name", "folder", "placement")  # fields of Data that every set takes
 
 
 def find(data: Data, batch_size: int = 1) -> Any:

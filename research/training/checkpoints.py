@@ -23,6 +23,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from research.errors import UserError
+from research.training import processes
 from research.training.hashing import by_name, state_hash
 
 # It tells of damage in tracebacks; this module says so in a line.
@@ -55,6 +56,8 @@ class Checkpoints:
     ) -> str | None:
         """Starts to save a tree of numpy arrays; waits for a save under way.
 
+        Of several processes, which all have the same state, the first one saves.
+
         Args:
           step: of the state.
           state: the tree.
@@ -64,7 +67,7 @@ class Checkpoints:
           Why it could not, in a line; None if all is well so far: see `problem`.
         """
         try:
-            if step not in self._manager.all_steps():
+            if processes.is_first() and step not in self._manager.all_steps():
                 self._refuse_full_disk(state)
                 told = (about or {}) | {"hash": state_hash(state)}
                 items = {
@@ -158,8 +161,17 @@ class Checkpoints:
             os.posix_fallocate(file.fileno(), 0, size + 2**20)
 
     def _open(self) -> ocp.CheckpointManager:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        me = jax.process_index()  # each has its own folder, and waits for no other
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep, enable_async_checkpointing=True
+            max_to_keep=self._keep,
+            enable_async_checkpointing=True,
+            create=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=me,
+                active_processes={me},
+                barrier_sync_key_prefix=f"process_{me}",
+            ),
         )
         return ocp.CheckpointManager(self.folder, options=options)
 

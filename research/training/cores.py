@@ -21,7 +21,7 @@ def take_cores(together: Iterable[Mapping[Any, Experiment]]) -> None:
     Args:
       together: the runs of each call of `run_all` that is to come.
     """
-    chosen = "JAX_NUM_CPU_DEVICES" in os.environ
+    chosen = "JAX_NUM_CPU_DEVICES" in os.environ or jax.distributed.is_initialized()
     if chosen or "device_count=" in os.environ.get("XLA_FLAGS", ""):
         return
     groups = [

@@ -1,6 +1,6 @@
 """An experiment with its parts found, and the functions of it that are compiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from research.errors import UserError
 from research.experiment import Experiment
 from research.sources.split import Split
 from research.task import Task
-from research.training import devices, strategies
+from research.training import devices, feeding, precision, strategies
 from research.training.axes import BATCH
 
 
@@ -44,6 +44,10 @@ def prepare(name: str, experiment: Experiment) -> Job:
             f"training examples of {experiment.data.name}: take at most that"
         )
     refuse_score(experiment, task, dataset, splits[1])
+    if experiment.data.placement == "host":
+        splits[0] = splits[0]._replace(arrays=feeding.on_host(splits[0].arrays))
+    else:
+        feeding.refuse_too_large(splits[0].arrays, feeding.device_memory())
     return Job(name, experiment, task, dataset, *splits)
 
 
@@ -71,7 +75,13 @@ def refuse_wrong(experiment: Experiment) -> None:
             )
     if not 0 <= experiment.seed < 2**32:
         raise UserError(f"--seed is {experiment.seed}: give 0 to 2³² − 1")
-    devices.share(experiment.batch_size, jax.device_count())
+    local = devices.share(experiment.batch_size, jax.device_count())
+    shares = experiment.optimizer.accumulate
+    if shares < 1 or local % shares:
+        raise UserError(
+            f"--optimizer.accumulate {shares} does not divide a device's {local} "
+            f"examples of a batch: take a divisor of {local}, or another --batch-size"
+        )
     strategies.find(experiment)
 
 
@@ -81,8 +91,9 @@ def task_of(experiment: Experiment, dataset: ModuleType) -> Task:
     Raises:
       UserError: settings or a data set that the task refuses.
     """
+    model = precision.of(experiment.model, experiment.training.compute)
     task = experiment.task.build(
-        experiment.model, experiment.optimizer, experiment.steps, media.of(dataset)
+        model, experiment.optimizer, experiment.steps, media.of(dataset)
     )
     if task.check is not None:
         task.check(dataset)
@@ -110,17 +121,17 @@ def step_function(job: Job, ranks: int) -> Callable[[Any, Any], tuple[Any, Any]]
     """`step(state, arrays)` → state, metrics, for one of `ranks` devices.
 
     It runs under the axis `BATCH`. The batch is made inside: step and rank say which
-    examples it holds. Of a task's several batches each is shared by all devices.
+    examples it holds. Of a task's several batches each is shared by all devices. With
+    data on the host `arrays` is the batch: see `host_batches`.
     """
-    experiment, batches = job.experiment, job.task.batches
-    size = experiment.batch_size
-    local = devices.share(size, ranks)
-    offsets = size * np.arange(batches)[:, None] + np.arange(local)
+    experiment, shares = job.experiment, Shares(job, ranks)
 
     def step(state, arrays):
-        first = state.step * (batches * size) + jax.lax.axis_index(BATCH) * local
-        positions = first.astype(jnp.uint32) + jnp.uint32(offsets.ravel())
-        batch = job.dataset.batch(arrays, experiment.seed, positions)
+        first = state.step * shares.a_step + jax.lax.axis_index(BATCH) * shares.local
+        positions = first.astype(jnp.uint32) + jnp.uint32(shares.offsets)
+        batch = arrays
+        if experiment.data.placement == "device":
+            batch = job.dataset.batch(arrays, experiment.seed, positions)
         key = step_key(job, state.step)
         state, metrics = job.task.step(state, batch | {"position": positions}, key)
         return state, jax.lax.pmean(metrics, BATCH)
@@ -139,6 +150,36 @@ def whole_batch(job: Job, step: int) -> Any:
 def step_key(job: Job, step: Any) -> jax.Array:
     """The key of a step, the same on all devices."""
     return jax.random.fold_in(jax.random.key(job.experiment.seed), step)
+
+
+class Shares:
+    """Which examples a step takes, and which of them a device."""
+
+    def __init__(self, job: Job, ranks: int):
+        size, batches = job.experiment.batch_size, job.task.batches
+        self.a_step = batches * size
+        self.local = devices.share(size, ranks)  # of each batch
+        # From a device's first example to each that it takes, uint32.
+        every = size * np.arange(batches)[:, None] + np.arange(self.local)
+        self.offsets = every.ravel().astype(np.uint32)
+
+
+def host_batches(job: Job, ranks: Sequence[int], of: int) -> Callable[[int], Any]:
+    """The function that makes a step's batch on the host: [devices, examples, …].
+
+    Args:
+      job: with data on the host.
+      ranks: of this process' devices.
+      of: devices of all processes.
+    """
+    shares = Shares(job, of)
+
+    def positions(step: int) -> np.ndarray:
+        firsts = [(step * shares.a_step + r * shares.local) % 2**32 for r in ranks]
+        return np.array(firsts, np.uint32)[:, None] + shares.offsets
+
+    seed = job.experiment.seed
+    return feeding.maker(job.dataset.batch, job.train.arrays, seed, positions)
 
 
 def example_batch(job: Job) -> Any:

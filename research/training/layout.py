@@ -13,11 +13,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from research.errors import UserError
 from research.experiment import Experiment
 from research.training import strategies
 from research.training.axes import BATCH
 from research.training.devices import Bounded, repeated
+from research.training.feeding import Feed
+from research.training.job import Job, host_batches
 from research.training.strategies import COPIED, PLAIN, Strategy
+from research.training.strategies import OWN as GIVEN
 
 MEMBERS = "members"  # the axis of the rows of devices
 OWN = jax.P(MEMBERS)
@@ -36,7 +40,7 @@ class Layout(Protocol):
         """The stacked states, on the devices."""
         ...
 
-    def inputs(self, values: Any, arrays: Any) -> tuple[Any, Any]:
+    def inputs(self, values: Any, arrays: Any) -> tuple[Any, ...]:
         """The members' values and the data's arrays, on the devices."""
         ...
 
@@ -47,6 +51,8 @@ class Layout(Protocol):
 
 def of(experiment: Experiment, members: int) -> Layout:
     """The layout of so many members on the devices of this run."""
+    if experiment.data.placement == "host":
+        return Fed(strategies.find(experiment))
     groups = rows(members, jax.device_count())
     if groups == 1 or jax.process_count() > 1:
         return Spread(strategies.find(experiment))
@@ -72,11 +78,41 @@ class Spread:
     def state(self, stacked: Any) -> Any:
         return self._strategy.replicate(stacked)
 
-    def inputs(self, values: Any, arrays: Any) -> tuple[Any, Any]:
+    def inputs(self, values: Any, arrays: Any) -> tuple[Any, ...]:
         return self._strategy.replicate((values, arrays))
 
     def fetch(self, tree: Any) -> Any:
         return self._strategy.fetch(tree)
+
+
+class Fed(Spread):
+    """As Spread, and each device is given its share of each step's batch."""
+
+    def parallel(self, step: Any, repeats: bool) -> Any:
+        assert not repeats, "each step has a batch of its own"
+        return self._strategy.parallel(step, (COPIED, GIVEN))
+
+    def inputs(self, values: Any, arrays: Any) -> tuple[Any, ...]:
+        """Without the arrays, in whose place a batch is passed."""
+        del arrays
+        return (self._strategy.replicate(values),)
+
+    def feed(self, jobs: Sequence[Job], start: int) -> Feed:
+        """The batches from a step on.
+
+        Raises:
+          UserError: the jobs' seeds differ, and with them their batches.
+        """
+        if len({job.experiment.seed for job in jobs}) > 1:
+            raise UserError(
+                "--data.placement host gives all members of a population the same "
+                "batches, and their seeds differ: vary other settings, or train each "
+                "seed alone"
+            )
+        every = jax.devices()
+        mine = [every.index(device) for device in jax.local_devices()]
+        make = host_batches(jobs[0], mine, self.ranks)
+        return Feed(make, self._strategy.distribute, start, jobs[0].experiment.steps)
 
 
 class Dealt:

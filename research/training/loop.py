@@ -15,7 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from research.training import devices, layout, not_finite, validation
+from research.training import devices, layout, not_finite, processes, validation
+from research.training.feeding import Feed
 from research.training.goodput import Goodput
 from research.training.job import whole_batch
 from research.training.members import Members
@@ -72,6 +73,7 @@ def train(
             run.step,
             training.seconds,
             training.windows,
+            training.host_shares,
             run.state,
             run.skipped,
             training.rewinds,
@@ -96,19 +98,31 @@ class _Training:
         self._replayed: set[int] = set()  # runs that have diverged, by number
         self.standings = [Standing(start.step, state) for state in start.states]
         self.windows: list[float] = []
+        self.host_shares: list[float] = []
         self.step: int = start.step
         self._before: float = start.seconds
         self._began = time.perf_counter()
-        self._window: tuple[int, float] | None = None  # step and time it began
+        # Step and time it began, and how long batches were waited for by then.
+        self._window: tuple[int, float, float] | None = None
         self._layout = layout.of(runs[0].job.experiment, len(runs))
+        self._agreement = processes.Agreement()
         self._skips = jobs[0].experiment.on_nan == "skip"
         step = self.members.step(self._layout.ranks)
         state = self._stacked(start.skipped)
         inputs = self.members.values, runs[0].job.train.arrays
-        self._repeats = devices.repeats_well(step, self._layout.ranks, state, *inputs)
+        self._feed = self._feed_from(start.step)
+        self._repeats = self._feed is None and devices.repeats_well(
+            step, self._layout.ranks, state, *inputs
+        )
         self._compiled = self._layout.parallel(step, self._repeats)
         self._state = self._layout.state(state)
         self._inputs = self._layout.inputs(*inputs)
+
+    def _feed_from(self, step: int) -> Feed | None:
+        """The host's batches from a step on; None where the devices make them."""
+        if not isinstance(self._layout, layout.Fed):
+            return None
+        return self._layout.feed(self.members.jobs, step)
 
     def _stacked(self, skipped: Sequence[int]) -> Any:
         """The last finite states as the step takes them."""
@@ -125,7 +139,8 @@ class _Training:
     def to_the_end(self, progress: RunProgress, stop: StopRequest) -> str:
         """Steps, logs and saves until the last step, a request to stop, or NaNs."""
         experiment = self.runs[0].job.experiment
-        if stop.reason is not None:  # before anything was compiled
+        alone = jax.process_count() == 1  # several act on a request at the same step
+        if alone and stop.reason is not None:  # before anything was compiled
             return stop.reason
         self._profile.turn(self.step, self._state)
         while self.step < experiment.steps:
@@ -134,7 +149,7 @@ class _Training:
                 progress.say(line)
             # Read once: a signal may fall anywhere below, and only a step that saw it
             # is saved. One that comes later is the next step's.
-            reason = stop.reason
+            reason = self._agreement(stop.reason)
             last = self.step == experiment.steps
             if self.step % experiment.log_every == 0 or last:
                 self._log(metrics, progress)
@@ -159,7 +174,12 @@ class _Training:
         """Makes one call of the compiled step, or of several steps at once."""
         count = self._steps_of_a_call()
         steps = (count,) if self._repeats else ()
-        self._state, metrics = self._compiled(self._state, *steps, *self._inputs)
+        batch = ()
+        if self._feed is not None:
+            with self._goodput.during("data"):
+                batch = (self._feed.next(),)
+        inputs = *steps, *self._inputs, *batch
+        self._state, metrics = self._compiled(self._state, *inputs)
         self.step += count
         return metrics
 
@@ -183,9 +203,11 @@ class _Training:
     def _log(self, metrics: Any, progress: RunProgress) -> None:
         now = time.perf_counter()
         if self._window is not None:
-            first, began = self._window
+            first, began, waited = self._window
             self.windows.append((now - began) / (self.step - first))
-        self._window = (self.step, now)
+            if self._feed is not None:
+                self.host_shares.append((self._feed.waited - waited) / (now - began))
+        self._window = (self.step, now, self._feed.waited if self._feed else 0.0)
         shown = {}
         for run, standing, part in self._going(metrics):
             values = {name: float(value) for name, value in part.items()}
@@ -227,10 +249,14 @@ class _Training:
             return
         self._replayed |= {*lost}
         state = self._layout.state(self._stacked([s.skipped for s in self.standings]))
-        for _ in range(self.step - min(one.step for one in lost.values())):
+        first = min(one.step for one in lost.values())
+        feed = self._feed_from(first)
+        for _ in range(self.step - first):
             before = self.members.split(self._layout.fetch(state))
             count = (1,) if self._repeats else ()
-            state, metrics = self._compiled(state, *count, *self._inputs)
+            batch = () if feed is None else (feed.next(),)
+            inputs = *count, *self._inputs, *batch
+            state, metrics = self._compiled(state, *inputs)
             after = self.members.split(self._layout.fetch((state, metrics)))
             for i in [i for i in lost if not finite(after[i])]:
                 job, begun = self.members.jobs[i], not_finite.bare(before[i])

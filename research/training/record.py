@@ -38,6 +38,7 @@ logging.getLogger("tensorboardX.summary").setLevel(logging.ERROR)
 # A change of these leaves every step of a run as it is.
 FREE_FIELDS = (
     "checkpoint_every",
+    "data.placement",
     "log_every",
     "on_nan",
     "population",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from research.errors import UserError
+from research.training import processes
 from research.training.checkpoints import Checkpoints, DamagedError
 from research.training.goodput import Goodput
 from research.training.job import state_like
@@ -35,8 +36,9 @@ def go_on(
     """
     with goodput.during("saving"):
         kept = resume(name, [run.checkpoints for run in runs], state_like(runs[0].job))
+    abouts = [run.checkpoints.about(kept[0]) if kept else {} for run in runs]
+    kept, abouts = processes.told((kept, abouts))
     step, states = kept or (0, Members([run.job for run in runs]).initial_states())
-    abouts = [run.checkpoints.about(step) if kept else {} for run in runs]
     return Start(
         step,
         states,

@@ -10,7 +10,7 @@ from research.evaluation import Evaluator
 from research.experiment import Experiment
 from research.metrics import health
 from research.settings import to_dict
-from research.training import loop
+from research.training import loop, processes
 from research.training.checkpoints import Checkpoints
 from research.training.goodput import Goodput, told
 from research.training.job import Job, prepare, refuse_wrong, with_settings
@@ -86,8 +86,8 @@ def _run_together(
         evaluators = _evaluators(list(jobs.values()))
         for (workdir, job), evaluator in zip(jobs.items(), evaluators, strict=True):
             opened = _open(job, evaluator, workdir, about, stack)
-            if _is_done(workdir, opened):
-                found[workdir] = read_json(workdir / "summary.json")
+            if summary := processes.told(_summary(workdir, opened)):
+                found[workdir] = summary
             else:
                 runs[workdir] = opened
         if found:
@@ -147,10 +147,12 @@ def _open(
     return loop.Run(job, record, checkpoints, evaluator)
 
 
-def _is_done(workdir: Path, run: loop.Run) -> bool:
+def _summary(workdir: Path, run: loop.Run) -> dict[str, Any] | None:
+    """The summary of a run that is done; None of one that is not."""
     newest = run.checkpoints.steps()[-1:]
     done = newest == [run.job.experiment.steps]
-    return done and (workdir / "summary.json").exists()
+    file = workdir / "summary.json"
+    return read_json(file) if done and file.exists() else None
 
 
 def _train(

@@ -15,6 +15,7 @@ class Outcome(NamedTuple):
     step: int
     seconds: float  # of training, over all starts
     step_seconds: list[float]  # seconds a step, one for each log window of this start
+    host_shares: list[float]  # of those windows, spent waiting for the host's batches
     state: Any  # numpy arrays, without a device axis; the last finite one
     skipped: int  # updates left out, as `--on-nan skip` asks
     rewinds: int  # times that the run went back, as `--on-nan rewind` asks

@@ -36,6 +36,7 @@ def summarize(
         "trained_at_once": at_once,
         "seconds": round(outcome.seconds, 3),
         "step_seconds": quartiles(outcome.step_seconds),
+        "host_share": quartiles(outcome.host_shares),
         "draw_seconds": None,
         "skipped_updates": outcome.skipped,
         "rewinds": outcome.rewinds,

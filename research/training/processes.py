@@ -1,0 +1,167 @@
+"""One run over several processes, on one machine or many: jax.distributed.
+
+All of them make the same calls on the same state and differ in their share of each
+batch. The first one's workdir is the run's; the others work in folders that are thrown
+away. What only the first can know, such as which checkpoint is the newest, it tells the
+others; a request to stop that reaches any of them is all of theirs at the same step.
+"""
+
+import contextlib
+import os
+import pickle
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from research.errors import UserError
+from research.training.axes import BATCH
+
+# Seconds without a sign of life after which a process is taken for dead, and the others
+# are ended by jax's coordination service.
+HEARTBEAT = 10
+START = 300  # seconds to wait for the others at the start
+END = 3600  # seconds that the others wait for the first one's measurements and report
+SCHEDULERS = ("slurm", "tpu")  # whose variables tell a process which one it is
+REASONS = (None, "interrupted", "preempted")
+
+
+@contextlib.contextmanager
+def joined(how: str) -> Iterator[None]:
+    """This process is one of several inside the block.
+
+    Args:
+      how: "slurm" or "tpu", or as `INDEX/COUNT@HOST:PORT`, where the first listens.
+
+    Raises:
+      UserError: `how` is none of these, or the others cannot be reached.
+    """
+    # It would swallow SIGTERM; `research.training.stop` answers it, and `Agreement`.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            **_place(how),
+            initialization_timeout=START,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=END,
+        )
+        _meet()
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        line = str(error).partition("\n")[0]
+        raise UserError(
+            f"the other processes of this run cannot be reached ({line}): start all "
+            f"of them, within {START} s"
+        ) from None
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        # A collective fails at once where a peer has died; who is dead is known after
+        # a while, and ends this process too. Else the error is its own.
+        time.sleep(2 * HEARTBEAT)
+        raise
+    jax.distributed.shutdown()
+
+
+def _place(how: str) -> dict[str, Any]:
+    """Arguments of jax.distributed.initialize."""
+    if how in SCHEDULERS:
+        # All devices of the machine: under SLURM jax would take one for each task.
+        return {"local_device_ids": []}
+    found = re.fullmatch(r"(\d+)/(\d+)@(.+:\d+)", how)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise UserError(
+            f"LAUNCH_DISTRIBUTED is {how!r}: give slurm, tpu, or INDEX/COUNT@HOST:PORT "
+            f"with INDEX from 0 to COUNT − 1, such as 0/2@127.0.0.1:7000"
+        )
+    return {
+        "process_id": int(found[1]),
+        "num_processes": int(found[2]),
+        "coordinator_address": found[3],
+        "cluster_detection_method": "deactivate",
+    }
+
+
+def _meet() -> None:
+    """The first collectives, while all are here.
+
+    They make the connections of later ones. gloo gives that 30 s (jax 0.10.2), and a
+    process that is compiling its step keeps the others waiting for longer.
+    """
+    with _closed_stdout():  # on which gloo tells of each connection
+        told(None)
+        agreement = Agreement()
+        agreement(None)
+        agreement(None)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that leaves something."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[Path]:
+    """A folder for a process that leaves nothing; its stdout is closed for good."""
+    with (
+        tempfile.TemporaryDirectory(prefix="gan-lstm-lab-") as folder,
+        _closed_stdout(for_good=True),
+    ):
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _closed_stdout(for_good: bool = False) -> Iterator[None]:
+    """Nothing is printed inside, by C++ neither."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+    yield
+    sys.stdout.flush()
+    if not for_good:
+        os.dup2(kept, 1)
+    os.close(kept)
+
+
+def told(value: Any) -> Any:
+    """What the first process has for `value`, bit for bit; all must ask.
+
+    Args:
+      value: of numpy arrays and Python's own types; the others' is not looked at.
+    """
+    if jax.process_count() == 1:
+        return value
+    mine = np.frombuffer(pickle.dumps(value), np.uint8) if is_first() else None
+    length = np.uint32(0 if mine is None else len(mine))
+    length = int(multihost_utils.broadcast_one_to_all(length))
+    mine = np.zeros(length, np.uint8) if mine is None else mine
+    return pickle.loads(multihost_utils.broadcast_one_to_all(mine).tobytes())
+
+
+class Agreement:
+    """Whether any process was asked to stop, one call later: on all at the same one."""
+
+    def __init__(self) -> None:
+        self._asked: Any = None  # of the call before
+        self._largest = jax.pmap(lambda code: jax.lax.pmax(code, BATCH), BATCH)
+
+    def __call__(self, reason: str | None) -> str | None:
+        """Takes what this process was asked; what all of them act on.
+
+        All must call it at each step. Its collective is under way during the step.
+        """
+        if jax.process_count() == 1:
+            return reason
+        before = self._asked
+        code = np.full(jax.local_device_count(), REASONS.index(reason), np.int32)
+        self._asked = self._largest(code)
+        if before is None:
+            return None
+        return REASONS[int(np.asarray(before.addressable_data(0)).ravel()[0])]
