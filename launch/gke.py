@@ -43,7 +43,6 @@ def main(arguments: list[str]) -> int:
             f"gs://BUCKET/FOLDER"
         )
     place = targets.find(target)
-    tools.refuse_several(place.hosts, f"--target {target}")
     chosen = choose(name, rest)
     wanted = jobset.Wanted(
         given or tools.name_for(f"{chosen.name}-{place.name}"),

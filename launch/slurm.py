@@ -10,7 +10,7 @@ from research.errors import UserError
 def main(arguments: list[str]) -> int:
     """`slurm NAME [--nodes N] [--time T] [--sbatch OPTION …] [--submit] [settings]`.
 
-    --nodes N        machines, one process on each
+    --nodes N        machines, one process on each with all its devices
     --time T         limit, e.g. 04:00:00; SIGTERM comes --notice seconds before it
     --sbatch OPTION  any of sbatch's own, e.g. --sbatch=--gres=gpu:8; may be repeated
     --name NAME      of the job
@@ -26,7 +26,6 @@ def main(arguments: list[str]) -> int:
     wanted, submit, out, rest = read(arguments[1:])
     name = arguments[0]
     workdir, rest = take_option(rest, "--workdir")
-    tools.refuse_several(wanted["nodes"], f"--nodes {wanted['nodes']}")
     chosen = choose(name, rest)  # a mistake is told here, and not by a job next day
     folder = Path(workdir or Path("runs") / chosen.name)
     start = slurm.runner(wanted.pop("runner"))

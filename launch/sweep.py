@@ -103,6 +103,11 @@ def read(arguments: list[str]) -> tuple[Wanted, list[str]]:
     how, job, submit, out = how or "one", {}, False, None
     if how == "slurm":
         job, submit, out, rest = slurm.read(rest)
+        if job["nodes"] > 1:
+            raise UserError(
+                f"--nodes {job['nodes']}: a task of a sweep is one run on one machine; "
+                f"for a run on several there is `launch/run slurm`"
+            )
     if how not in WAYS:
         raise UserError(f"--how {how}{suggestion(how, list(WAYS))}")
     seeds = 1 if seeds is None else seeds

@@ -51,7 +51,6 @@ def main(arguments: list[str]) -> int:
         called, targets.find(target), zone, project, spot, code or "git"
     )
     queued.refuse_wrong(place, workdir)
-    tools.refuse_several(place.target.hosts, f"--target {target}")
     work = [name, *rest, "--workdir", workdir]
     if dry:
         for command in queued.commands(place, work):

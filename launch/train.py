@@ -1,10 +1,13 @@
 """train NAME: trains, or goes on where a checkpoint left off, and measures."""
 
+import contextlib
+import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from launch import _supervised as supervised
 from launch import buckets
 from launch._settings import Chosen, choose, claim, take_option
 from research import parts
@@ -22,15 +25,34 @@ def main(arguments: list[str]) -> int:
         raise UserError("which experiment? `launch/run list` names them")
     failures = failures_of(fail_on)
     also = ("--workdir FOLDER", "--fail-on collapsed,diverged,d_saturated")
+    if supervised.VARIABLE in os.environ and supervised.OF_CHILD not in os.environ:
+        return supervised.run(["train", *arguments])
     # From here on: a notice may also fall into the imports, and means: start again.
     with stops.listening() as stop:
         chosen = choose(rest[0], rest[1:], also)
-        with buckets.training(workdir or Path("runs") / chosen.name) as folder:
+        place = workdir or Path("runs") / chosen.name
+        with _place_of_this_process(place) as folder:
             verdict = train(chosen, folder, stop, failures)
     if verdict in ("interrupted", "preempted"):
         again = shlex.join(["launch/run", "train", *arguments])
         print(f"{verdict}, saved; go on with: {again}")
     return EXIT_CODES[verdict]
+
+
+@contextlib.contextmanager
+def _place_of_this_process(workdir: str | Path) -> Iterator[Path]:
+    """The folder to train in; of several processes the first one has the workdir."""
+    how = os.environ.get(supervised.OF_CHILD)
+    if how is None:
+        with buckets.training(workdir) as folder:
+            yield folder
+        return
+    from research.training import processes
+
+    with processes.joined(how):
+        first = processes.is_first()
+        with buckets.training(workdir) if first else processes.apart() as folder:
+            yield folder
 
 
 def failures_of(fail_on: str | None) -> frozenset[str]:
@@ -59,6 +81,7 @@ def train(
     """
     from research import population
     from research.experiment import members
+    from research.training import processes
     from research.training.cores import take_cores
     from research.training.run import run
 
@@ -84,7 +107,8 @@ def train(
             for workdir, summary in found.items()
             if summary.get("health") in failures
         ]
-    report(folder, workdirs)
+    if processes.is_first():
+        report(folder, workdirs)
     if failed:
         print(f"train: --fail-on: {', '.join(failed)}", file=sys.stderr)
     return "unhealthy" if failed else "done"

@@ -51,15 +51,6 @@ def output(command: Sequence[str], given: str | None = None) -> str:
     return ended.stdout.strip()
 
 
-def refuse_several(machines: int, option: str) -> None:
-    """Raises UserError for a run over several machines, which `train` is not for."""
-    if machines > 1:
-        raise UserError(
-            f"{option} asks for {machines} machines, and `train` runs on one: take "
-            f"one machine (v5e-8, v6e-8, v4-8, v5p-8, v7x-8, h100-8)"
-        )
-
-
 def name_for(text: str, longest: int = 40) -> str:
     """A name that every cluster takes: small letters, digits and hyphens."""
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].strip("-")

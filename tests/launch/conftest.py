@@ -38,9 +38,10 @@ class Launch:
         """Runs it to its end."""
         return subprocess.run(self._command(arguments), **self._settings())
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """Starts it, its output in pipes."""
+    def start(self, *arguments: object, **variables: str) -> subprocess.Popen[str]:
+        """Starts it, its output in pipes, with more environment variables."""
         settings = self._settings()
+        settings["env"] = settings["env"] | variables
         del settings["capture_output"], settings["timeout"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(self._command(arguments), **settings, **pipes)

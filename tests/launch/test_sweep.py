@@ -132,6 +132,7 @@ def test_an_array_for_slurm_has_a_task_for_each_point(launch, tmp_path):
         ("seed_lstm --seeds two", "--seeds two: give a whole number"),
         ("seed_lstm --seeds 2 --how processses", "did you mean 'processes'?"),
         ("gan_vs_lstm --seeds 2", "a comparison of several runs"),
+        ("seed_lstm --seeds 2 --how slurm --nodes 2", "one run on one machine"),
         ("seed_lstm --seeds 2 --only 2", "points are 0 to 1"),
         ("seed_gan --over task.loss=hinge,hinj", "research/losses has no 'hinj'"),
     ],

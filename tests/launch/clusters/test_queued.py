@@ -61,6 +61,14 @@ def test_a_run_from_request_to_teardown(gcloud, capsys):
     assert "mine is deleted" in capsys.readouterr().out
 
 
+def test_every_worker_of_several_is_told_to_find_the_others(gcloud):
+    gcloud.answer("describe", out="ACTIVE")
+    command = COMMAND.replace("v5e-8", "v5e-16").split()
+    assert main([*command, "--teardown", "no"]) == 0
+    (sent,) = [w for w in where(gcloud.calls, "ssh")[-1] if w.startswith("--command=")]
+    assert "&& LAUNCH_DISTRIBUTED=tpu LAUNCH_ACCELERATOR=tpu launch/run train" in sent
+
+
 def test_preempted_it_asks_again_and_goes_on(gcloud):
     gcloud.answer("--command=cd gan", code=85, times=1)
     gcloud.answer("describe", out="ACTIVE", times=1)  # it is up
@@ -153,7 +161,6 @@ def test_dry_run_shows_quoted_commands_and_calls_nothing(gcloud, capsys):
         ("--workdir runs/a", "give a bucket"),
         ("--target v7x-8", "launch/run gke"),
         ("--target h100-8", "not had by queued resources"),
-        ("--target v5e-16", "asks for 4 machines"),
         ("--target v5e-9", "did you mean 'v5e-8'?"),
         ("--code zip", "must be git or archive"),
         ("--teardown maybe", "yes or no"),

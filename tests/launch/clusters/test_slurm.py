@@ -45,6 +45,13 @@ def test_the_header_and_the_command(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_several_machines_are_joined_by_slurms_variables(capsys, tmp_path):
+    assert main(script("--nodes", "2", "--workdir", str(tmp_path))) == 0
+    text = capsys.readouterr().out
+    assert "#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=1\n" in text
+    assert "export LAUNCH_DISTRIBUTED=slurm\nsrun --kill-on-bad-exit=1" in text
+
+
 def test_shell_characters_stay_words(capsys, tmp_path):
     nasty = 'a b\'; $(touch x) `y` "z"'
     command = script("--data.folder", nasty, "--workdir", str(tmp_path))
@@ -66,7 +73,6 @@ def test_shell_characters_stay_words(capsys, tmp_path):
         (["--time", "1 h"], "--time '1 h'"),
         (["--workdir", "a\n#SBATCH --uid=0"], "--workdir"),
         (["--workdir", "a%j"], "--workdir"),
-        (["--nodes", "2"], "asks for 2 machines"),
         (["--nodes", "0"], "--nodes is 0"),
         (["--nodes", "two"], "give a whole number"),
         (["--task.encoding", "x", "--out", __file__], "exists: name a new file"),
@@ -136,11 +142,17 @@ def submit(cluster, launch, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_submitted_preempted_requeued_and_done(cluster, submit, launch, tmp_path):
-    """From submit to report, with one preemption on the way."""
+def test_on_two_machines_preempted_requeued_and_done(
+    cluster, submit, launch, tmp_path, monkeypatch
+):
+    """From submit to report, with one preemption on the way; two devices each."""
     workdir = tmp_path / "run"
-    command = [*TINY.split(), "--steps", "1500", "--workdir", workdir]
-    number = submit("slurm", *command, "--time", "00:10:00")
+    command = [*TINY.split(), "--steps", "600", "--workdir", workdir]
+    # The virtual nodes' names resolve to nothing.
+    port, _ = slurm_here.free_ports()
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", f"127.0.0.1:{port}")
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    number = submit("slurm", *command, "--nodes", "2", "--time", "00:10:00")
     until = cluster.wait(number, "RUNNING")
     assert until["Requeue"] == "1"
     while not launch.logged_steps(workdir)[-1:] >= [20]:
@@ -153,7 +165,9 @@ def test_submitted_preempted_requeued_and_done(cluster, submit, launch, tmp_path
     assert "preempted, saved" in log
     assert "back into the queue" in log
     assert "continues at step" in log
-    assert json.loads((workdir / "summary.json").read_text())["steps"] == 1500
+    assert json.loads((workdir / "summary.json").read_text())["steps"] == 600
+    stamp = json.loads((workdir / "config.json").read_text())["stamp"]
+    assert (stamp["topology"]["processes"], stamp["devices"]) == (2, 4)
     assert (workdir / "report.html").exists()
     assert launch.logged_steps(workdir).count(21) == 1
 

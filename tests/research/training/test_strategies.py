@@ -1,7 +1,12 @@
 """Every strategy trains as pmap does, on four devices."""
 
+import ast
 import dataclasses
+import os
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -125,3 +130,56 @@ def test_a_step_is_called_when_those_before_it_are_done(monkeypatch):
     for _ in range(5):
         state, _ = step(state)
     assert waited == list(range(5 - devices.STEPS_IN_FLIGHT))
+
+
+ROOT = Path(__file__).resolve().parents[3]
+# The only makers of programs with collectives; each gives them to `Bounded`, or waits
+# for the call before.
+MAKERS = {
+    "research/training/strategies/pmap.py",
+    "research/training/strategies/jit.py",
+    "research/training/layout.py",
+    "research/training/processes.py",
+}
+
+
+def test_no_program_of_several_devices_is_made_but_where_calls_are_bounded():
+    found = {
+        str(file.relative_to(ROOT))
+        for folder in ("research", "experiments", "launch")
+        for file in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("pmap", "shard_map")
+        and isinstance(node.value, ast.Name) and node.value.id == "jax"
+    }  # fmt: skip
+    assert found == MAKERS
+
+
+HURRIED = """
+import jax, numpy as np
+from research.training.strategies import {0} as strategy
+
+def step(state, x):
+    for _ in range(4):
+        state = jax.lax.pmean(state @ x, "batch")
+    return state, dict(norm=(state**2).sum())
+
+state, x = strategy.replicate((np.eye(16, dtype="f"), np.eye(16, dtype="f")))
+compiled = strategy.parallel(step)
+for _ in range(1500):
+    state, told = compiled(state, x)
+print(jax.device_count(), float(strategy.fetch(told)["norm"]))
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loop_that_never_waits_does_not_starve_a_collective(name):
+    """8 devices on XLA's own number of threads, one a core: aborted when unbounded."""
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}
+    del environment["NPROC"]
+    ended = subprocess.run(
+        [sys.executable, "-c", HURRIED.format(name)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.split() == ["8", "16.0"]

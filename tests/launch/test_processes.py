@@ -1,0 +1,137 @@
+"""One run over several processes: real ones, over gloo, that are stopped and killed."""
+
+import contextlib
+import json
+import signal
+import socket
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from launch import _supervised as supervised
+from research.training.trained import kept_states
+
+# Seconds to wait, with room for a busy machine: jax takes a process for dead after 10,
+# and 8 after a notice `research.training.stop` ends what has not saved.
+LOSS_IS_TOLD, SAVED = 30.0, 60.0
+
+
+class Together:
+    """The processes of one run, four devices in all."""
+
+    def __init__(self, launch, workdir, count, port):
+        self.launch, self.workdir = launch, workdir
+        self.processes = [
+            launch.start(
+                "train",
+                *launch.LSTM,
+                "--workdir",
+                workdir,
+                JAX_NUM_CPU_DEVICES=str(4 // count),
+                LAUNCH_DISTRIBUTED=f"{index}/{count}@127.0.0.1:{port}",
+            )
+            for index in range(count)
+        ]
+
+    def wait_for_step(self, step):
+        self.launch.wait_for_step(self.processes[0], self.workdir, step)
+
+    def ends(self, within, without=None):
+        """Exit code, output and errors of all but one, each there in time."""
+        until = time.monotonic() + within
+        found = []
+        for process in self.processes:
+            if process is not without:
+                out, error = process.communicate(timeout=until - time.monotonic())
+                found.append((process.returncode, out, error))
+        return found
+
+
+def unused_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.fixture
+def together(launch, tmp_path):
+    """Starts a number of processes; none outlives the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(count):
+            started = Together(launch, tmp_path / "run", count, unused_port())
+            for process in started.processes:
+                stack.callback(process.communicate)  # closes its pipes
+                stack.callback(process.kill)
+            return started
+
+        yield start
+
+
+def kept(workdir):
+    return dict(kept_states(workdir))
+
+
+def losses(workdir):
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def test_stopped_and_killed_it_ends_as_one_process_of_four_devices(
+    launch, together, lstm_run, tmp_path
+):
+    """Two processes: a notice to one, then each killed in turn; then one goes on."""
+    reference, workdir = lstm_run[0], tmp_path / "run"
+
+    both = together(2)
+    both.wait_for_step(8)
+    both.processes[1].send_signal(signal.SIGTERM)
+    first, second = both.ends(within=SAVED)
+    assert (first[0], second[0]) == (85, 85), (first, second)
+    assert "preempted, saved" in first[1]
+    assert second[1] == ""  # but for the first, none says or leaves anything
+    (*_, stopped) = launch.logged_steps(workdir)
+    assert max(launch.hashes(workdir)) == stopped  # nothing after the notice is lost
+    assert json.loads((workdir / "end.json").read_text())["resumable"]
+
+    for victim in (1, 0):
+        both = together(2)
+        both.wait_for_step(stopped + 4)
+        dead = both.processes[victim]
+        dead.send_signal(signal.SIGKILL)
+        ((code, _, error),) = both.ends(within=LOSS_IS_TOLD, without=dead)
+        assert code == 85, error
+        assert "another process of this run has ended" in error.splitlines()[-1]
+        assert "Check failure stack trace" not in error  # of jax's service
+        stopped = max(launch.logged_steps(workdir))
+
+    before = max(launch.hashes(workdir))
+    code, out, error = launch.within("train", *launch.LSTM, "--workdir", workdir)
+    assert code == 0, error
+    assert f"continues at step {before}" in out
+    assert before >= stopped - 8
+    ours, theirs = kept(workdir), kept(reference)
+    assert list(ours) == list(theirs)
+    for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+    assert losses(workdir) == pytest.approx(losses(reference), rel=1e-6)
+
+
+def test_a_process_that_does_not_know_which_it_is_is_told(launch):
+    with launch.start("train", *launch.LSTM, LAUNCH_DISTRIBUTED="2/2@x:1") as process:
+        out, error = process.communicate(timeout=60)
+    assert process.returncode == 2
+    (line,) = error.splitlines()
+    assert "'2/2@x:1': give slurm, tpu, or INDEX/COUNT@HOST:PORT" in line
+    assert out == ""
+
+
+def test_a_mistake_is_told_before_any_other_process_is_waited_for(launch):
+    """By the parent: the address is nobody's."""
+    wrong = {supervised.VARIABLE: "1/2@127.0.0.1:9"}
+    with launch.start("train", "seed_lstm", "--steps", "x", **wrong) as process:
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--steps" in error
