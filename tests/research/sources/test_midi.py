@@ -35,6 +35,7 @@ def test_a_note_of_no_velocity_is_an_end_and_drums_are_not_read(tmp_path):
             mido.Message("note_on", note=60, velocity=9, time=0),
             mido.Message("note_on", note=35, velocity=9, channel=midi.DRUMS, time=0),
             mido.Message("note_on", note=60, velocity=0, time=96),
+            mido.Message("note_off", note=35, channel=midi.DRUMS, time=0),
             mido.Message("note_on", note=62, velocity=9, time=96),
             mido.Message("note_off", note=62, time=96),
         ]

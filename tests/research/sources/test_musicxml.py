@@ -25,7 +25,7 @@ SCORE = f"""<?xml version="1.0"?>
   {note("C", 4, 2)}{CHORD}<direction><duration>9</duration></direction>{GRACE}
   {note("F", 4, 1, SHARP)}
   <backup><duration>3</duration></backup>
-  <forward><duration>1</duration></forward>{note("A", 3, 4)}
+  <forward><duration>1</duration></forward>{note("A", 3, 1)}
  </measure>
  <measure>{REST}{note("B", 2, 1, FLAT)}</measure>
  <measure><attributes><divisions>3</divisions></attributes>{note("G", 4, 1)}</measure>
@@ -41,9 +41,9 @@ def test_chords_voices_rests_and_divisions_have_their_times():
         Note(0 * half, 2 * half, 60),
         Note(0 * half, 2 * half, 64),  # with the one before
         Note(2 * half, 3 * half, 66),  # F sharp; the grace note takes no time
-        Note(half, 5 * half, 57),  # the second voice, an eighth late
-        Note(7 * half, 8 * half, 46),  # the measure is as long as its longest voice
-        Note(8 * half, 8 * half + Fraction(1, 3), 67),
+        Note(half, 2 * half, 57),  # the second voice, an eighth late
+        Note(5 * half, 6 * half, 46),  # the measure is as long as its longest voice
+        Note(6 * half, 6 * half + Fraction(1, 3), 67),
     ]
     assert second == [Note(0 * half, Fraction(4), 36)]
 
