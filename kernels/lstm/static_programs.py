@@ -21,8 +21,6 @@ from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape
 from kernels.lstm.static_cycles import Program
 
-TIMES = (16, 32)  # steps of two compilations: their difference is what steps cost
-
 
 class Operands(NamedTuple):
     """Shapes on a device, for one call."""
@@ -87,15 +85,25 @@ def _scan(xp: jax.Array, wh: jax.Array, state: Any):
 def cycles(program: Program, recipe: str, folder: Path) -> float:
     """Cycles a step; the compiler was told to write into the folder."""
     if recipe == "bundles":
-        compiled(program, TIMES[0])
+        compiled(program, times(program)[0])
         return _bundles(folder) / _block(program)
-    totals = []
-    for time in TIMES:
+    totals, (few, many) = [], times(program)
+    for time in (few, many):
         for file in folder.iterdir():
             file.unlink()
         text = compiled(program, time)
         totals.append(_total(folder, text, time))
-    return (totals[1] - totals[0]) / (TIMES[1] - TIMES[0])
+    return (totals[1] - totals[0]) / (many - few)
+
+
+def times(program: Program) -> tuple[int, int]:
+    """Steps of two compilations: their difference is what steps cost.
+
+    More for a tile of sixteen steps, so that both have several, and for the GEMM: XLA
+    cuts a short one another way (v6e, 16 and 32 steps: -11 cycles a step, not 235).
+    """
+    longer = program.name == "weight_gradient" or program.batch > tpu_tiles.FEW
+    return (32, 64) if longer else (16, 32)
 
 
 def compiled(program: Program, time: int) -> str:
@@ -136,10 +144,11 @@ def _bundles(folder: Path) -> int:
 
 def _block(program: Program) -> int:
     """Steps of one iteration."""
-    operands = _operands(program, TIMES[0])
+    time, _ = times(program)
+    operands = _operands(program, time)
     keep = "gates" if program.name == "forward_kept" else None
     back = program.name == "backward"
-    size = (TIMES[0], program.batch)
+    size = (time, program.batch)
     with tpu_tiles.compiling_for(program.generation):
         grid = pallas_tpu.grid_of(operands.core, size, keep, back, back, False)
     assert grid is not None
