@@ -36,6 +36,9 @@ def run(arguments: list[str]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _: child.send_signal(number))
         lost = _pass_on(child)
+    # srun ends its other tasks by SIGTERM when the first one has ended, this one too
+    # while Python goes; its code is to be the child's.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if lost and child.returncode == -signal.SIGABRT:
         print(
             f"{arguments[0]}: another process of this run has ended; its own output "
@@ -62,6 +65,8 @@ def _child() -> NoReturn:
     """Runs a verb; ends without the goodbyes for which the others would be waited."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)  # with the parent
+    # Before and after `train` listens itself: nothing is begun, or all is saved.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(AGAIN))
     from launch.__main__ import main
 
     try:
