@@ -188,9 +188,10 @@ def _products(h: Any, dtype: Any) -> Iterator[slice]:
 
 def _depths(seen: jax.Array) -> Iterator[slice]:
     """Columns of h to multiply at once, those first that the step before made first:
-    its last are squashed meanwhile. Sums of more than FEW rows would spill."""
+    its last are squashed meanwhile. Sums of more than FEW rows would spill, and those
+    of float32 do: 80 rows of 640 cells 6.2 MiB on a v4, in one product 1.5."""
     rows, size = seen.shape
-    piece = PIECE if rows <= FEW else size
+    piece = PIECE if rows <= FEW and seen.dtype != jnp.float32 else size
     for start in range(0, size, piece):
         yield slice(start, min(start + piece, size))
 
