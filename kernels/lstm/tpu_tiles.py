@@ -229,7 +229,8 @@ def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
     Args:
       batch, time: of one tile.
     """
-    rows, narrow = -(-batch // 8) * 8, sweep.itemsize
+    few = 1 << max(batch - 1, 0).bit_length()  # of fewer than 8 rows: a power of two
+    rows, narrow = min(few, -(-batch // 8) * 8), sweep.itemsize
     hidden, projected = sweep.hidden, sweep.projected
     weights = 4 * hidden * projected + hidden * projected * sweep.projection
     fixed = weights * narrow + 8 * hidden * WIDE * sweep.peephole
