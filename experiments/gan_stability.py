@@ -16,6 +16,8 @@ alone at none. Measured with minutes, seeds 0 to 9:
   lsgan               2          21.0 ± 1.0, 14       0.42 ± 0.10       85 %
   non_saturating      0          20.8 ± 0.7, 17       0.41 ± 0.04       82 %
   hinge_spectral      0           4.8 ± 0.9,  1       2.17 ± 0.19        2 %
+Width, rate and steps are shared, and were chosen among four settings of the pairing and
+of the loss alone, on seeds 0 to 3: an arm that wants another rate is at a disadvantage.
 Run:  python -m launch train gan_stability --budget minutes
 """
 
