@@ -34,8 +34,8 @@ def names(package: str) -> list[str]:
     for fork in os.environ.get("FORKS", "").replace(",", " ").split():
         if importlib.util.find_spec(fork) is None:
             raise UserError(f"FORKS names {fork}, which PYTHONPATH does not lead to")
-        if importlib.util.find_spec(f"{fork}.{family}") is not None:
-            folder = f"{fork}.{family}"
+        folder = f"{fork}.{family}"
+        if _exists(folder):
             found += [f"{folder}.{stem}" for stem in _stems(folder)]
     return found
 
@@ -65,6 +65,13 @@ def suggestion(wrong: str, known: list[str]) -> str:
     near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{hint} (known: {', '.join(known)})"
+
+
+def _exists(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # of a folder in a folder that is not there
+        return False
 
 
 def _stems(package: str) -> list[str]:

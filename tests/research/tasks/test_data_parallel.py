@@ -156,14 +156,18 @@ def run(request):
 
 
 def assert_all_equal_to(one, many):
-    """Every rank's leaf is the one device's."""
+    """Every rank's leaf is the one device's.
+
+    Sums in another order grow over three steps of a game: 3.4e-5 of a variance was
+    seen on a CPU without AVX-512.
+    """
     pairs = zip(
         jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(many), strict=True
     )
     for (path, want), got in pairs:
         want = np.broadcast_to(want, got.shape)
         name = jax.tree_util.keystr(path)
-        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_the_start_moves(run):
