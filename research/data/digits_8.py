@@ -6,9 +6,8 @@ download; a second's work for a laptop. Alpaydin and Kaynak, 1998.
 
 from pathlib import Path
 
-from research.errors import UserError
 from research.sources import order, small_digits
-from research.sources.split import Split, fingerprint
+from research.sources.split import Split, fingerprint, refuse_unknown
 
 IMAGE_SHAPE = (8, 8, 1)
 LABELS = 10
@@ -26,10 +25,8 @@ def load(split: str, data_dir: str | Path | None = None) -> Split:
       UserError: an unknown split, or a package that is missing or damaged.
     """
     del data_dir
-    found = small_digits.splits()
-    if split not in found:
-        raise UserError(f"digits_8 has no split {split!r}: 'train' or 'test'")
-    images, labels = found[split]
+    refuse_unknown("digits_8", split)
+    images, labels = small_digits.splits()[split]
     arrays = {"image": images, "label": labels}
     return Split(arrays, len(labels), fingerprint(arrays, "digits_8"))
 

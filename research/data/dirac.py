@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from research.errors import UserError
-from research.sources.split import Split, fingerprint
+from research.sources.split import Split, fingerprint, refuse_unknown
 
 MEDIUM = "points"
 LABELS = 1
@@ -23,8 +22,7 @@ EXAMPLES = 100_000  # of an epoch; all are the same
 def load(split: str, data_dir: str | Path | None = None) -> Split:
     """The origin, for "train" and for "test"; no file is read."""
     del data_dir
-    if split not in ("train", "test"):
-        raise UserError(f"dirac has no split {split!r}: 'train' or 'test'")
+    refuse_unknown("dirac", split)
     return Split({"point": MODES}, EXAMPLES, fingerprint({"modes": MODES}, "dirac"))
 
 

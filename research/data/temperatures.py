@@ -14,7 +14,7 @@ import numpy as np
 
 from research.errors import UserError
 from research.sources import order
-from research.sources.split import Split, fingerprint
+from research.sources.split import Split, fingerprint, refuse_unknown
 
 MEDIUM = "series"
 CHANNELS = ("Seattle", "San Francisco")
@@ -45,8 +45,7 @@ def load(split: str, data_dir: str | Path | None = None) -> Split:
       UserError: an unknown split, the package is missing or carries other numbers.
     """
     del data_dir
-    if split not in ("train", "test"):
-        raise UserError(f"temperatures has no split {split!r}: 'train' or 'test'")
+    refuse_unknown("temperatures", split)
     celsius = np.stack([_read(file) for file in FILES], axis=-1)
     frames = _days((celsius - CENTRE) / SPREAD, held_out=split == "test")
     arrays = {"frames": frames.astype(np.float32)}

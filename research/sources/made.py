@@ -14,7 +14,7 @@ import numpy as np
 
 from research.errors import UserError
 from research.metrics.measured import Measured
-from research.sources.split import Split, fingerprint
+from research.sources.split import Split, fingerprint, refuse_unknown
 
 STREAMS = {"train": 0, "test": 1}
 
@@ -33,8 +33,7 @@ def split(name: str, which: str, examples: int, *of: object) -> Split:
     Raises:
       UserError: another split.
     """
-    if which not in STREAMS:
-        raise UserError(f"{name} has no split {which!r}: 'train' or 'test'")
+    refuse_unknown(name, which)
     # One entry, not none: every array of a split has its first axis.
     arrays = {"stream": np.array([STREAMS[which]], np.uint32)}
     return Split(arrays, examples, fingerprint({}, name, which, *of))

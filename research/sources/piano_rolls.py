@@ -14,7 +14,7 @@ from research.metrics import music
 from research.metrics.measured import Measured
 from research.sources import order
 from research.sources.musicxml import Note
-from research.sources.split import Split, fingerprint
+from research.sources.split import Split, fingerprint, refuse_unknown
 
 KEYS = 88
 LOWEST = 21  # MIDI number of the first key, an A
@@ -73,8 +73,7 @@ class PianoRolls:
           UserError: an unknown split, or a window that no piece could fill.
         """
         del data_dir
-        if split not in ("train", "test"):
-            raise UserError(f"{self.name} has no split {split!r}: 'train' or 'test'")
+        refuse_unknown(self.name, split)
         pieces = self.read()[split]
         lengths = np.array([len(piece) for piece in pieces], np.int32)
         if self.length is not None and not 2 <= self.length <= lengths.max():

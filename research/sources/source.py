@@ -11,7 +11,7 @@ from research.errors import UserError
 from research.sources import decoded, silence
 from research.sources.decoded import DamagedError, first_line
 from research.sources.folder import data_folder, locked
-from research.sources.split import Split
+from research.sources.split import Split, refuse_unknown
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +39,7 @@ def load(source: Source, split: str, data_dir: str | Path | None = None) -> Spli
       UserError: no such split or folder; the data set cannot be prepared; it is
         damaged and ships in no package.
     """
-    if split not in ("train", "test"):
-        raise UserError(f"{source.name} has no split {split!r}: 'train' or 'test'")
+    refuse_unknown(source.name, split)
     folder = data_folder(data_dir)
     with silence.quiet():
         if not _place(source, folder).exists():

@@ -19,7 +19,7 @@ from research.errors import UserError
 from research.metrics.measured import Measured
 from research.metrics.text import memoryless
 from research.sources.order import shuffled
-from research.sources.split import Split, fingerprint
+from research.sources.split import Split, fingerprint, refuse_unknown
 
 HELD_OUT = 0.05  # share of a text, at its end
 CONTEXT = 256  # held-out bytes that are read before the first that is scored
@@ -52,8 +52,7 @@ class Text:
           UserError: an unknown split, or a text too short for its streams.
         """
         del data_dir
-        if split not in ("train", "test"):
-            raise UserError(f"{self.name} has no split {split!r}: 'train' or 'test'")
+        refuse_unknown(self.name, split)
         whole = np.frombuffer(self.read(), np.uint8)
         cut = len(whole) - round(len(whole) * HELD_OUT)
         self._refuse_short(whole, cut)

@@ -19,7 +19,7 @@ import PIL.ImageOps
 
 from research.errors import UserError
 from research.sources import idx, order, silence
-from research.sources.split import Split, fingerprint
+from research.sources.split import Split, fingerprint, refuse_unknown
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 HELD_OUT = 0.1  # share of the pictures
@@ -74,8 +74,7 @@ class UserPictures:
           UserError: an unknown split, or pictures that cannot be used.
         """
         del data_dir
-        if split not in ("train", "test"):
-            raise UserError(f"{self.path} has no split {split!r}: 'train' or 'test'")
+        refuse_unknown(self.path, split)
         images, labels, test = _read(self)
         rows = test == (split == "test")
         if not rows.any():
