@@ -11,6 +11,7 @@ import numpy as np
 
 from research.metrics import frechet
 from research.metrics.measured import Measured, interval, mean, mean_beside
+from research.metrics.pairs import random_pairs
 from research.metrics.text import SELF_TEXTS, self_bleu
 
 UNIT = "nats a frame"
@@ -130,9 +131,8 @@ def chords(piece: np.ndarray) -> tuple[bytes, ...]:
 
 def pair_distances(pieces: np.ndarray, seed: int = 0) -> np.ndarray:
     """Share of keys that differ in disjoint random pairs, [pieces // 2]."""
-    order = np.random.default_rng(seed).permutation(len(pieces))
-    half = len(pieces) // 2
-    return (pieces[order[:half]] != pieces[order[half : 2 * half]]).mean(axis=(1, 2))
+    first, second = random_pairs(pieces, seed)
+    return (first != second).mean(axis=(1, 2))
 
 
 def progressions(piece: np.ndarray) -> list[bytes]:

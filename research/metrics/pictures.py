@@ -18,6 +18,7 @@ from research.metrics import (
     neighbours,
 )
 from research.metrics.measured import Measured, mean_beside
+from research.metrics.pairs import random_pairs
 
 LEAST = 5 * neighbours.GROUPS  # samples that the neighbours' intervals need
 
@@ -118,11 +119,10 @@ def pair_distances(images: np.ndarray, seed: int = 0) -> np.ndarray:
       images: uint8 [pictures, height, width, channels].
       seed: of the pairing.
     """
-    order = np.random.default_rng(seed).permutation(len(images))
-    half = len(images) // 2
-    pixels = images[order].astype(np.float32) / 255
-    differences = pixels[:half] - pixels[half : 2 * half]
-    return np.sqrt(np.mean(differences**2, axis=(1, 2, 3)))
+    first, second = (
+        pixels.astype(np.float32) / 255 for pixels in random_pairs(images, seed)
+    )
+    return np.sqrt(np.mean((first - second) ** 2, axis=(1, 2, 3)))
 
 
 def _named(seen: Seen, other: Seen, seed: int) -> dict[str, Measured]:

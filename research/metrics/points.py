@@ -15,6 +15,7 @@ import numpy as np
 
 from research.metrics import modes
 from research.metrics.measured import Measured, interval, mean_beside
+from research.metrics.pairs import random_pairs
 
 REACH = 3.0  # standard deviations, of a high-quality point
 
@@ -94,9 +95,7 @@ def histogram(points: np.ndarray, centres: np.ndarray, sigma: float) -> np.ndarr
 
 def pair_distances(points: np.ndarray, seed: int = 0) -> np.ndarray:
     """Distances of disjoint random pairs, [points // 2]."""
-    order = np.random.default_rng(seed).permutation(len(points))
-    half = len(points) // 2
-    first, second = points[order[:half]], points[order[half : 2 * half]]
+    first, second = random_pairs(points, seed)
     return np.linalg.norm(first.astype(np.float64) - second, axis=1)
 
 

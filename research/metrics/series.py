@@ -11,6 +11,7 @@ from scipy.stats import wasserstein_distance
 
 from research.metrics import frechet
 from research.metrics.measured import Measured, interval, mean_beside
+from research.metrics.pairs import random_pairs
 
 REPLICATES = 50  # bootstrap resamples for an interval
 RIDGE = 1e-3  # of the forecast, against features that never vary
@@ -56,9 +57,7 @@ def score(
 
 def pair_distances(series: np.ndarray, seed: int = 0) -> np.ndarray:
     """Root mean square differences of disjoint random pairs, [series // 2]."""
-    order = np.random.default_rng(seed).permutation(len(series))
-    half = len(series) // 2
-    first, second = series[order[:half]], series[order[half : 2 * half]]
+    first, second = random_pairs(series, seed)
     return np.sqrt(np.mean((first - second) ** 2, axis=(1, 2)))
 
 
