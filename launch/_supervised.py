@@ -15,9 +15,10 @@ import sys
 import traceback
 from typing import NoReturn
 
+from research.training.stop import PREEMPTED
+
 VARIABLE = "LAUNCH_DISTRIBUTED"  # how to find the others: research.training.processes
 OF_CHILD = "LAUNCH_PROCESS"  # the same, for the child
-AGAIN = 85
 # The first lines of jax's (0.10.2) that say that another process is gone.
 SIGNS = (b"Polled an error from coordination service", b"distributed service detected")
 SET_DEATH_SIGNAL = 1  # Linux' prctl
@@ -45,7 +46,7 @@ def run(arguments: list[str]) -> int:
             f"says why. Start all of them again to go on from the last checkpoint",
             file=sys.stderr,
         )
-        return AGAIN
+        return PREEMPTED
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
@@ -66,7 +67,7 @@ def _child() -> NoReturn:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)  # with the parent
     # Before and after `train` listens itself: nothing is begun, or all is saved.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(AGAIN))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
     from launch.__main__ import main
 
     try:

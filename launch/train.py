@@ -14,7 +14,13 @@ from research import parts
 from research.errors import UserError
 from research.training import stop as stops
 
-EXIT_CODES = {"done": 0, "nan": 3, "unhealthy": 3, "preempted": 85, "interrupted": 130}
+EXIT_CODES = {
+    "done": 0,
+    "nan": 3,
+    "unhealthy": 3,
+    "preempted": stops.PREEMPTED,
+    "interrupted": 130,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from launch.ahead.targets import Target
 from launch.clusters import tools
 from research.errors import UserError
+from research.training.stop import PREEMPTED
 
 POLL = 20.0  # seconds between looks at a request
 RUNTIMES = {  # of tpu-vm, Cloud TPU's table of software versions
@@ -26,7 +27,7 @@ RUNTIMES = {  # of tpu-vm, Cloud TPU's table of software versions
 }
 FAMILIES = {"v5e": "v5litepod"}  # the rest are called as we do
 WAITING = ("WAITING_FOR_RESOURCES", "ACCEPTED", "PROVISIONING", "CREATING", "")
-AGAIN, LOST = 85, 255  # train's code; ssh's when the worker is gone
+LOST = 255  # ssh's code when the worker is gone
 FOLDER = "gan-lstm-lab"  # the code's, on each worker
 
 
@@ -208,7 +209,7 @@ def run(
         while True:
             _bring_up(place, say, poll)
             code = _on_slice(place, archive, arguments, say)
-            if code == AGAIN:
+            if code == PREEMPTED:
                 say("stopped and saved: it goes on")
             elif code in (0, 2, 3, 130) or state(place) == "ACTIVE":
                 return code

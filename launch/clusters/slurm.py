@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from launch.clusters import tools
 from research.errors import UserError
+from research.training.stop import PREEMPTED
 
-AGAIN = 85  # train's exit code: saved, start me again
 NOTICE = 120  # seconds before the limit
 
 
@@ -64,7 +64,7 @@ cd {shlex.quote(str(tools.ROOT))}
 {distributed}srun --kill-on-bad-exit=1 --label \\
   {command}
 code=$?
-if [[ $code == {AGAIN} ]]; then
+if [[ $code == {PREEMPTED} ]]; then
   echo "stopped and saved: back into the queue"
   scontrol requeue "${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_}}${{SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}}"
 fi

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
-PREEMPTED = 85  # exit code
+PREEMPTED = 85  # exit code: saved, start me again
 SECONDS_TO_ANSWER = 8.0
 
 
