@@ -173,15 +173,18 @@ class _Training:
     def _advance(self) -> Any:
         """Makes one call of the compiled step, or of several steps at once."""
         count = self._steps_of_a_call()
-        steps = (count,) if self._repeats else ()
-        batch = ()
-        if self._feed is not None:
-            with self._goodput.during("data"):
-                batch = (self._feed.next(),)
-        inputs = *steps, *self._inputs, *batch
-        self._state, metrics = self._compiled(self._state, *inputs)
+        self._state, metrics = self._call(self._state, count, self._feed)
         self.step += count
         return metrics
+
+    def _call(self, state: Any, count: int, feed: Feed | None) -> tuple[Any, Any]:
+        """State and metrics after `count` steps from a state, which is donated."""
+        steps = (count,) if self._repeats else ()
+        batch = ()
+        if feed is not None:
+            with self._goodput.during("data"):
+                batch = (feed.next(),)
+        return self._compiled(state, *steps, *self._inputs, *batch)
 
     def _steps_of_a_call(self) -> int:
         """As many as fill CALL_SECONDS, none of them past one to log or to save."""
@@ -253,10 +256,7 @@ class _Training:
         feed = self._feed_from(first)
         for _ in range(self.step - first):
             before = self.members.split(self._layout.fetch(state))
-            count = (1,) if self._repeats else ()
-            batch = () if feed is None else (feed.next(),)
-            inputs = *count, *self._inputs, *batch
-            state, metrics = self._compiled(state, *inputs)
+            state, metrics = self._call(state, 1, feed)
             after = self.members.split(self._layout.fetch((state, metrics)))
             for i in [i for i in lost if not finite(after[i])]:
                 job, begun = self.members.jobs[i], not_finite.bare(before[i])
