@@ -53,6 +53,23 @@ def test_compiling_is_taken_out_of_what_it_is_part_of():
     assert clock.seconds()["compile"] == before["compile"]
 
 
+def test_a_program_compiled_while_another_is_traced_counts_once():
+    @jax.jit
+    def traced(x):
+        with jax.ensure_compile_time_eval():  # compiled in the midst of the trace
+            known = jax.jit(lambda y: y * time.time())(2.0)
+            time.sleep(0.5)
+        return x * known
+
+    with Goodput() as clock:
+        began = time.perf_counter()
+        traced(1.0)
+        whole = time.perf_counter() - began
+    seconds = clock.seconds()
+    assert 0.5 <= seconds["compile"] <= whole
+    assert seconds["other"] >= 0
+
+
 def test_the_shares_are_told_the_largest_first():
     text = goodput.told({"steps": 30.0, "saving": 1.0, "compile": 9.0, "data": 0.0})
     assert text == "40 s: 75.0% steps, 22.5% compile, 2.5% saving"
