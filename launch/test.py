@@ -1,6 +1,7 @@
 """test: runs all tests, or pytest with any of its arguments; --fork over a fork.
 
-`test chaos` ends runs at random moments, as often as the README's numbers need.
+`test chaos` ends runs at random moments, as often as the README's numbers need, and
+`test compilers` asks the TPU's compiler for many more sizes than all tests do.
 """
 
 import os
@@ -15,11 +16,12 @@ CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
 
 
 def main(arguments: list[str]) -> int:
-    """`test [chaos] [--fork PACKAGE] [pytest's arguments]`; becomes pytest.
+    """`test [chaos|compilers] [--fork PACKAGE] [pytest's arguments]`; becomes pytest.
 
     Without arguments all tests run, as many files at once as there are cores.
 
     chaos           the full form of tests/chaos, whose short form all tests hold
+    compilers       the largest sizes and fifty odd ones, compiled for every TPU
     --fork PACKAGE  only what the tests of this repository say of that package's parts
     """
     from launch._settings import take_option
@@ -29,6 +31,8 @@ def main(arguments: list[str]) -> int:
         arguments = [*CONTRACTS, *arguments, "-k", fork]
         os.environ["FORKS"] = fork
         os.environ["FORK_BACKENDS"] = " ".join(_backends(fork))
+    if arguments[:1] == ["compilers"]:
+        arguments = ["tests/kernels/lstm", "-m", "wide", *SIDE_BY_SIDE, *arguments[1:]]
     if arguments[:1] == ["chaos"]:
         arguments = ["tests/chaos", "-s", "--timeout", "7200", *arguments[1:]]
         os.environ["CHAOS"] = "full"

@@ -31,7 +31,7 @@ WAYS = [
     if dtype == "bfloat16" or case.name == "tpu_all"
 ] + [
     pytest.param(
-        generation, case, "bfloat16", id=f"{generation}-{case}", marks=pytest.mark.slow
+        generation, case, "bfloat16", id=f"{generation}-{case}", marks=pytest.mark.wide
     )
     for tag, generations in LARGEST.items()
     for case in tagged(tag)
@@ -54,7 +54,7 @@ def spread(count: int) -> list[Any]:
         masks = (random.random() < 0.3 for _ in range(4))
         name = f"{n}-{generation}-{dtype}-{kernel.__name__}-{batch}x{hidden}"
         case = Shape(name, random.choice([3, 5, 7]), batch, 1, hidden, 0, *masks)
-        marks = [] if n < QUICK else pytest.mark.slow
+        marks = [] if n < QUICK else pytest.mark.wide
         call = pytest.param(generation, case, dtype, kernel, id=name, marks=marks)
         calls.append(call)
     return calls

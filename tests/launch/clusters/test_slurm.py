@@ -141,7 +141,6 @@ def submit(cluster, launch, monkeypatch, capsys):
     return run
 
 
-@pytest.mark.slow
 def test_on_two_machines_preempted_requeued_and_done(
     cluster, submit, launch, tmp_path, monkeypatch
 ):

@@ -69,7 +69,6 @@ def test_what_is_not_installed_is_named_as_a_way_out(
     not fashion_mnist.DEBIAN.folder.is_dir(),
     reason="Debian's dataset-fashion-mnist is not installed",
 )
-@pytest.mark.slow
 def test_the_installed_fashion_mnist_is_the_published_one(tmp_path):
     arrays, examples, _ = fashion_mnist.load("train", tmp_path)
     assert examples == 60_000
