@@ -24,6 +24,9 @@ class Data:
     """a file or folder of the user's own, for a data set that reads one"""
     length: int | None = None
     """steps of a sequence, for a data set that leaves it open; None: its own choice"""
+    held_out: Literal["valid", "test"] | None = None
+    """what is measured on, of a data set with both: valid while settings are chosen,
+    test (None) for the number that is reported"""
     size: int | None = None
     """pixels along both sides that your pictures are scaled to; None: as they are"""
     crop: Literal["none", "centre"] | None = None

@@ -7,7 +7,8 @@ splits, each a list of pieces:
   .json    train, valid, test: pieces of steps of MIDI numbers, −1 for a silent voice
   .pickle  the same as .json, or NumPy arrays of it; any other class is refused unread
 
-A folder of .mid files is split by content. The split "valid" of a file is not used.
+What is held out is "test", or "valid" where settings are being chosen. A folder of .mid
+files is split by content, and has no "valid".
 """
 
 import hashlib
@@ -28,18 +29,27 @@ from research.sources.users import read_bytes
 
 HELD_OUT = 0.2  # share of a folder's pieces
 LONGEST = 20_000  # steps; a batch of longer pieces would take gigabytes
-NAMES = {".mat": ("traindata", "testdata")}
+NAMES = {".mat": "{}data"}  # of a split in such a file; in others as it is called
 KINDS = (".mat", ".json", ".pickle", ".pkl")
 
 
-def read(path: Path) -> dict[str, list[np.ndarray]]:
-    """The pieces of "train" and "test", each bool [steps, 88].
+def read(path: Path, held_out: str = "test") -> dict[str, list[np.ndarray]]:
+    """The pieces of "train", and those held out as "test", each bool [steps, 88].
+
+    Args:
+      path: a file, or a folder of MIDI files.
+      held_out: the split of the file that is taken for "test".
 
     Raises:
       UserError: nothing there, or not of the layouts above; the line says what is.
     """
     path = path.expanduser()
     if path.is_dir():
+        if held_out != "test":
+            raise UserError(
+                f"--data.held-out {held_out}: the folder {path} is split into train "
+                f"and test alone; leave it out, or name a file that has {held_out}"
+            )
         return _folder(path)
     if path.suffix not in KINDS:
         what = "is of another kind" if path.exists() else "is not there"
@@ -53,8 +63,11 @@ def read(path: Path) -> dict[str, list[np.ndarray]]:
     except Exception as error:  # scipy's, json's and pickle's: each has its own
         text = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(f"--data.path {path} cannot be read ({text})") from error
-    train, test = NAMES.get(path.suffix, ("train", "test"))
-    return {"train": _split(path, splits, train), "test": _split(path, splits, test)}
+    name = NAMES.get(path.suffix, "{}").format
+    return {
+        "train": _split(path, splits, name("train")),
+        "test": _split(path, splits, name(held_out)),
+    }
 
 
 def _split(path: Path, splits: Any, name: str) -> list[np.ndarray]:

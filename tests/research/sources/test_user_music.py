@@ -141,3 +141,33 @@ def test_the_data_set_asks_for_a_path_and_reads_it(tmp_path):
     path = written(tmp_path, ".json", SPLITS)
     split = data.find(Data("piano_rolls", path=path)).load("train")
     np.testing.assert_array_equal(split.arrays["lengths"], [4, 4])
+
+
+@pytest.mark.parametrize(("suffix", "name"), [(".mat", "{}data"), (".json", "{}")])
+def test_settings_are_chosen_on_valid_and_the_test_pieces_stay_unseen(
+    suffix, name, tmp_path
+):
+    pieces = {"train": ROLL, "valid": ROLL[1:], "test": ROLL[2:]}
+    if suffix == ".json":
+        pieces = {split: [STEPS[4 - len(roll) :]] for split, roll in pieces.items()}
+    else:
+        pieces = {split: cells(roll) for split, roll in pieces.items()}
+    named = {name.format(split): piece for split, piece in pieces.items()}
+    path = written(tmp_path, suffix, named)
+    found = {}
+    for held_out in (None, "test", "valid"):
+        part = data.find(Data("piano_rolls", path=path, held_out=held_out))
+        np.testing.assert_array_equal(part.load("train").arrays["frames"], [ROLL])
+        found[held_out] = part.load("test").arrays["frames"]
+    np.testing.assert_array_equal(found["valid"], [ROLL[1:]])
+    np.testing.assert_array_equal(found["test"], [ROLL[2:]])
+    np.testing.assert_array_equal(found[None], found["test"])
+
+
+def test_a_split_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"--data.held-out valid: .* a file that has"):
+        read(tmp_path, "valid")
+    with pytest.raises(UserError, match="'valid' holds no piece"):
+        read(written(tmp_path, ".json", SPLITS), "valid")
+    with pytest.raises(UserError, match="held-out valid: chorales has no held"):
+        data.find(Data("chorales", held_out="valid"))
