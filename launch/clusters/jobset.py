@@ -28,9 +28,7 @@ class Wanted(NamedTuple):
     name: str
     target: Target
     command: tuple[str, ...]  # arguments of launch/run
-    image: (
-        str | None
-    )  # with the code in its working folder; None: no image of one's own
+    image: str | None  # its working folder is the code; None: no image of one's own
     repository: tuple[str, str] | None  # address and commit, where there is no image
     spot: bool = False
     restarts: int = 20
@@ -65,13 +63,13 @@ def manifest(wanted: Wanted) -> dict[str, Any]:
                 ],
             },
             "replicatedJobs": [
-                {"name": "train", "replicas": 1, "template": job_template(wanted)}
+                {"name": "train", "replicas": 1, "template": _job(wanted)}
             ],
         },
     }
 
 
-def job_template(wanted: Wanted) -> dict[str, Any]:
+def _job(wanted: Wanted) -> dict[str, Any]:
     """The Job of one slice, without its kind: as JobSet has it."""
     hosts = wanted.target.hosts
     mistakes = {"containerName": "train", "operator": "In", "values": [2, 3]}
@@ -87,12 +85,6 @@ def job_template(wanted: Wanted) -> dict[str, Any]:
             "template": {"spec": _pod(wanted)},
         }
     }
-
-
-def job(wanted: Wanted) -> dict[str, Any]:
-    """The same as a Job by itself, to be validated."""
-    about = {"apiVersion": "batch/v1", "kind": "Job"}
-    return about | {"metadata": {"name": wanted.name}} | job_template(wanted)
 
 
 def _pod(wanted: Wanted) -> dict[str, Any]:

@@ -102,11 +102,33 @@ def test_a_mistake_ends_it_and_a_preemption_does_not(capsys):
     assert above["onJobFailureReasons"] == ["PodFailurePolicy"]
 
 
+@pytest.fixture(scope="module")
+def published():
+    """The models that Kubeflow generates from the schema that JobSet publishes."""
+    models = "kubeflow_trainer_api.models.jobset_v1alpha2_job_set"
+    return pytest.importorskip(models, reason="of the extra dev").JobsetV1alpha2JobSet
+
+
 @pytest.mark.parametrize("name", [*SLICES, "h100-8"])
-def test_kubernetes_own_schema_takes_the_job(name):
-    validate = pytest.importorskip("kubernetes_validate")
-    wanted = jobset.Wanted("a", targets.find(name), ("train", "x"), None, COMMIT, True)
-    validate.validate(jobset.job(wanted), "1.31", strict=True)
+@pytest.mark.parametrize("image", [None, "eu.gcr.io/p/i:1"])
+def test_the_published_schema_takes_the_set(published, name, image):
+    wanted = jobset.Wanted(
+        "a", targets.find(name), ("train", "x"), image, COMMIT, True, namespace="b"
+    )
+    made = jobset.manifest(wanted)
+    # Types are checked; a field that the schema does not have would not come back.
+    assert published.from_dict(made).to_dict() == made
+
+
+def test_the_published_schema_refuses_a_field_and_a_type(published):
+    wanted = jobset.Wanted("a", targets.find("v5e-8"), ("train", "x"), None, COMMIT)
+    made = jobset.manifest(wanted)
+    job_of(made)["parallelisms"] = 3
+    assert published.from_dict(made).to_dict() != made
+    del job_of(made)["parallelisms"]
+    job_of(made)["template"]["spec"]["containers"][0]["command"] = "launch/run"
+    with pytest.raises(ValueError, match="command"):
+        published.from_dict(made)
 
 
 def test_submitted_through_kubectl(capsys, fake):
