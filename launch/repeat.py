@@ -7,18 +7,6 @@ from typing import Any
 
 from launch import buckets
 
-COMPARED = (
-    "commit",
-    "diff",
-    "untracked",
-    "versions",
-    "environment",
-    "python",
-    "device",
-    "devices",
-    "native_kernels",
-)
-
 
 def main(arguments: list[str]) -> int:
     """`repeat WORKDIR [--workdir NEW] [--json]`; exit code 1 where numbers differ."""
@@ -35,7 +23,7 @@ def main(arguments: list[str]) -> int:
     from research.settings import from_dict
     from research.training.record import read_json
     from research.training.run import run_all
-    from research.training.stamp import stamp
+    from research.training.stamp import differing, stamp
     from research.training.stop import listening
 
     old = buckets.reading(options.workdir)
@@ -62,20 +50,6 @@ def main(arguments: list[str]) -> int:
         for line in told(result):
             print(line)
     return 0 if same else 1
-
-
-def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What a run's stamp says that is not so here, a line each."""
-    found = []
-    for name in COMPARED:
-        old, new = before.get(name), now.get(name)
-        if old == new:
-            continue
-        if name in ("diff", "untracked"):
-            found.append(f"{name}: the files are not those of then")
-        else:
-            found.append(f"{name} {old} → {new}")
-    return found
 
 
 def compare(old: Path, new: Path) -> dict[str, Any]:

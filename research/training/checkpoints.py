@@ -37,14 +37,19 @@ class DamagedError(Exception):
 class Checkpoints:
     """The checkpoints of one run, newest last."""
 
-    def __init__(self, folder: Path, keep: int = 3):
+    def __init__(
+        self, folder: Path, keep: int = 3, made_with: dict[str, Any] | None = None
+    ):
         """Opens or makes the folder.
 
         Args:
           folder: absolute path of the run's `checkpoints`.
           keep: how many of the newest steps stay.
+          made_with: what is saved with each state of the machine, see
+            `research.training.stamp.machine`.
         """
         self.folder, self._keep = folder.absolute(), keep
+        self.made_with = made_with or {}
         self._manager = self._open()
 
     def steps(self) -> list[int]:
@@ -70,6 +75,7 @@ class Checkpoints:
             if processes.is_first() and step not in self._manager.all_steps():
                 self._refuse_full_disk(state)
                 told = (about or {}) | {"hash": state_hash(state)}
+                told["made_with"] = self.made_with
                 items = {
                     "state": ocp.args.StandardSave(state),
                     "about": ocp.args.JsonSave(told),

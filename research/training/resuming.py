@@ -11,6 +11,7 @@ from research.training.goodput import Goodput
 from research.training.job import state_like
 from research.training.members import Members
 from research.training.runs import Run
+from research.training.stamp import MACHINE, differing
 
 
 class Start(NamedTuple):
@@ -37,6 +38,8 @@ def go_on(
     with goodput.during("saving"):
         kept = resume(name, [run.checkpoints for run in runs], state_like(runs[0].job))
     abouts = [run.checkpoints.about(kept[0]) if kept else {} for run in runs]
+    if kept and (made_with := abouts[0].get("made_with")):
+        tell_of_another_machine(name, kept[0], made_with, runs[0].checkpoints.made_with)
     kept, abouts = processes.told((kept, abouts))
     step, states = kept or (0, Members([run.job for run in runs]).initial_states())
     return Start(
@@ -90,3 +93,20 @@ def resume(
             f"{damaged[-1].parent}: start again in another --workdir"
         )
     return None
+
+
+def tell_of_another_machine(
+    name: str, step: int, before: dict[str, Any], now: dict[str, Any]
+) -> None:
+    """Says in a line what a checkpoint was saved with that is not so here.
+
+    Its numbers are whole and mean the same, so the run goes on; but other versions
+    round otherwise, and then it is not the run any more that nobody stopped.
+    """
+    if changes := differing(before, now, MACHINE):
+        print(
+            f"{name}: the checkpoint of step {step} was made with other versions or "
+            f"devices ({'; '.join(changes)}): the run goes on from it, and is bit for "
+            f"bit the uninterrupted one only with the old ones",
+            file=sys.stderr,
+        )

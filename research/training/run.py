@@ -15,7 +15,7 @@ from research.training.checkpoints import Checkpoints
 from research.training.goodput import Goodput, told
 from research.training.job import Job, prepare, refuse_wrong, with_settings
 from research.training.record import Record, read_json, read_metrics
-from research.training.stamp import stamp
+from research.training.stamp import machine, stamp
 from research.training.stop import StopRequest
 from research.training.summary import evaluator_of, summarize
 
@@ -142,7 +142,9 @@ def _open(
     }
     record = Record(workdir, about)
     stack.callback(record.close)
-    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints = Checkpoints(
+        workdir / "checkpoints", made_with=machine(about["stamp"])
+    )
     stack.callback(checkpoints.close)
     return loop.Run(job, record, checkpoints, evaluator)
 

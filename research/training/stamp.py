@@ -15,6 +15,7 @@ import jax
 
 from kernels.conv_transpose import native
 from kernels.native import build
+from research.settings import differences
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -29,6 +30,16 @@ VARIABLES = (
     "JAX_ENABLE_X64",
     "JAX_NUM_CPU_DEVICES",
     "JAX_PLATFORMS",
+)
+CODE = ("commit", "diff", "untracked")
+# What a run is bit for bit the same with, beside its code and settings.
+MACHINE = (
+    "versions",
+    "environment",
+    "python",
+    "device",
+    "devices",
+    "native_kernels",
 )
 
 
@@ -54,6 +65,27 @@ def stamp() -> dict[str, Any]:
         },
         "native_kernels": build.missing(native.SOURCE, native.TARGETS) or "yes",
     }
+
+
+def machine(stamp: dict[str, Any]) -> dict[str, Any]:
+    """The part of a stamp that each checkpoint is saved with."""
+    return {name: stamp[name] for name in MACHINE}
+
+
+def differing(
+    before: dict[str, Any], now: dict[str, Any], names: tuple[str, ...] = CODE + MACHINE
+) -> list[str]:
+    """What one stamp says and another does not, a few words each."""
+    found = []
+    for name in names:
+        for field, (old, new) in differences(
+            before.get(name), now.get(name), name
+        ).items():
+            if name in ("diff", "untracked"):
+                found.append(f"{name}: the files are not those of then")
+                break
+            found.append(f"{field} {old} → {new}")
+    return found
 
 
 def _changes() -> dict[str, Any]:

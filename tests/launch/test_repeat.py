@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from launch.repeat import compare, differing
+from launch.repeat import compare
 from research.training import stamp as stamps
 
 
@@ -63,9 +63,9 @@ def test_the_stamp_has_all_that_a_run_is_made_from(run):
         "device", "devices", "topology", "python",
     } <= set(stamp)  # fmt: skip
     assert stamp["topology"]["processes"] == 1
-    assert differing(stamp, stamp) == []
+    assert stamps.differing(stamp, stamp) == []
     changed = stamp | {"devices": 1, "diff": "+1"}
-    found = differing(changed, stamp)
+    found = stamps.differing(changed, stamp)
     assert any("devices 1 → " in line for line in found)
     assert any("diff: the files are not those" in line for line in found)
 

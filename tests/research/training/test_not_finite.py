@@ -8,44 +8,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research import parts
-from research.training import loop, not_finite
+from research.training import not_finite
 from research.training.checkpoints import Checkpoints
-from research.training.goodput import Goodput
 from research.training.hashing import state_hash
 from research.training.job import prepare
 from research.training.not_finite import all_finite, guard, guarded, in_another_order
-from research.training.record import Record, read_metrics
+from research.training.record import read_metrics
 from research.training.replay import not_finite as names_of
 from research.training.replay import replay
 from research.training.run import run
 from research.training.stop import StopRequest
-from research.training.summary import evaluator_of
 
 POISON = 5  # the step, counted from 0, whose batch has a NaN
 
 
-@pytest.fixture(scope="module")
-def experiment():
-    full = parts.find("experiments", "seed_lstm").experiment("minutes")
-    model = dataclasses.replace(full.model, hidden=4)
-    return dataclasses.replace(
-        full,
-        steps=12,
-        batch_size=8,
-        model=model,
-        log_every=1,
-        checkpoint_every=3,
-        validation_examples=8,
-    )
-
-
 @pytest.fixture
-def poisoned(experiment):
+def poisoned(twelve_steps):
     """A job of which one step's data, under its own seed, gives NaN."""
 
     def of(on_nan, seeds=(0,)):
-        job = prepare("poisoned", dataclasses.replace(experiment, on_nan=on_nan))
+        job = prepare("poisoned", dataclasses.replace(twelve_steps, on_nan=on_nan))
 
         def step(state, batch, key):
             bad = jnp.isin(jax.random.key_data(key), _keys(seeds)).any()
@@ -61,18 +43,6 @@ def _keys(seeds):
     """Key data of the poisoned step under each of these seeds."""
     keys = [jax.random.fold_in(jax.random.key(seed), POISON) for seed in seeds]
     return jnp.concatenate([jax.random.key_data(key) for key in keys])
-
-
-def trained(job, workdir):
-    record = Record(workdir, {"config": {}})
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    one = loop.Run(job, record, checkpoints, evaluator_of(job))
-    try:
-        (outcome,) = loop.train(job.name, [one], StopRequest(), Goodput())
-    finally:
-        checkpoints.close()
-        record.close()
-    return outcome
 
 
 def losses(workdir):
@@ -104,18 +74,18 @@ def test_whole_numbers_are_finite_and_one_nan_is_not():
 
 
 def test_a_run_of_nothing_but_finite_numbers_is_the_same_with_skip(
-    experiment, tmp_path
+    twelve_steps, trained, tmp_path
 ):
     ends = []
     for on_nan in ("stop", "skip"):
-        job = prepare("plain", dataclasses.replace(experiment, on_nan=on_nan))
+        job = prepare("plain", dataclasses.replace(twelve_steps, on_nan=on_nan))
         ends.append(trained(job, tmp_path / on_nan))
     assert state_hash(ends[0].state) == state_hash(ends[1].state)
     assert losses(tmp_path / "stop") == losses(tmp_path / "skip")
     assert [end.skipped for end in ends] == [0, 0]
 
 
-def test_skip_leaves_the_poisoned_update_out_and_counts_it(poisoned, tmp_path):
+def test_skip_leaves_the_poisoned_update_out_and_counts_it(poisoned, trained, tmp_path):
     outcome = trained(poisoned("skip"), tmp_path)
     assert (outcome.verdict, outcome.step, outcome.skipped) == ("done", 12, 1)
     lines = {line["step"]: line for line in read_metrics(tmp_path) if "loss" in line}
@@ -124,7 +94,7 @@ def test_skip_leaves_the_poisoned_update_out_and_counts_it(poisoned, tmp_path):
     assert Checkpoints(tmp_path / "checkpoints").about(12)["skipped_updates"] == 1
 
 
-def test_stop_writes_what_the_step_began_from(poisoned, tmp_path):
+def test_stop_writes_what_the_step_began_from(poisoned, trained, tmp_path):
     outcome = trained(poisoned("stop"), tmp_path)
     assert (outcome.verdict, outcome.step) == ("nan", 3)
     (file,) = (tmp_path / "not_finite").iterdir()
@@ -136,7 +106,7 @@ def test_stop_writes_what_the_step_began_from(poisoned, tmp_path):
         assert all(np.isfinite(arrays[name]).all() for name in arrays)
 
 
-def test_rewind_goes_back_and_on_in_another_order(poisoned, tmp_path):
+def test_rewind_goes_back_and_on_in_another_order(poisoned, trained, tmp_path):
     outcome = trained(poisoned("rewind"), tmp_path)
     assert (outcome.verdict, outcome.step, outcome.rewinds) == ("done", 12, 1)
     found = losses(tmp_path)
@@ -150,7 +120,7 @@ def test_rewind_goes_back_and_on_in_another_order(poisoned, tmp_path):
     assert Checkpoints(tmp_path / "checkpoints").about(12)["rewinds"] == 1
 
 
-def test_a_run_that_no_order_helps_is_lost(poisoned, experiment, tmp_path):
+def test_a_run_that_no_order_helps_is_lost(poisoned, trained, tmp_path):
     job = poisoned("rewind", seeds=())
     orders = range(not_finite.REWINDS + 1)
     seeds = [in_another_order(job, n).experiment.seed for n in orders]
@@ -160,12 +130,12 @@ def test_a_run_that_no_order_helps_is_lost(poisoned, experiment, tmp_path):
     assert outcome.rewinds == not_finite.REWINDS
 
 
-def test_a_replay_tells_what_is_not_finite_and_where(experiment, tmp_path):
+def test_a_replay_tells_what_is_not_finite_and_where(twelve_steps, tmp_path):
     """Weights of 1e38 are finite; their products are not."""
     rate = dataclasses.replace(
-        experiment.optimizer, learning_rate=1e38, schedule="constant"
+        twelve_steps.optimizer, learning_rate=1e38, schedule="constant"
     )
-    wrong = dataclasses.replace(experiment, optimizer=rate, checkpoint_every=1)
+    wrong = dataclasses.replace(twelve_steps, optimizer=rate, checkpoint_every=1)
     found = run("seed_lstm", "", wrong, tmp_path, StopRequest())
     assert found[tmp_path]["verdict"] == "nan"
     told = replay(tmp_path)
