@@ -74,8 +74,8 @@ class Checkpoints:
         try:
             if processes.is_first() and step not in self._manager.all_steps():
                 self._refuse_full_disk(state)
-                told = (about or {}) | {"hash": state_hash(state)}
-                told["made_with"] = self.made_with
+                made = {"made_with": self.made_with, "hash": state_hash(state)}
+                told = {**(about or {}), **made}
                 items = {
                     "state": ocp.args.StandardSave(state),
                     "about": ocp.args.JsonSave(told),
