@@ -7,7 +7,9 @@ Miyato 2018, table 2: batch 64, Adam 2e-4 (0, 0.9), five updates of D for one of
 
 Published, as FID in Inception's features of 50,000 against 50,000 pictures: 16.77 ±
 0.04 (mimicry's reimplementation, 3 seeds); 21.7 in the paper, 10,000 against 5,000.
-Only with Inception's weights, which the user brings, are our numbers comparable.
+Only in the same features are our numbers comparable: with Inception's weights of yours,
+`--data.features inception:FILE`. Ours is against the 10,000 held-out pictures, which
+reads higher than against the training ones; the floor tells by how much.
 
 Cost: it is for a GPU and has not been run to its end. `--budget minutes` is a quarter
 of the width and 200 steps, to see that it works; 4 of them, with 10 classes on a

@@ -34,7 +34,8 @@ class Data:
     value_range: tuple[float, float] | None = None
     """values of black and of white in an array of yours; None: bytes, 0 to 255"""
     features: str | None = None
-    """what your pictures are judged by, a file in research/features; None: pixels"""
+    """what pictures are judged by, a file in research/features, inception:FILE for FID
+    with weights of yours; None: the data set's own choice"""
 
 
 @dataclasses.dataclass(frozen=True)

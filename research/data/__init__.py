@@ -31,6 +31,7 @@ ships in a package is like `digits`; one that is put together from others is lik
 """
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 from research import parts
@@ -38,6 +39,7 @@ from research.errors import UserError
 from research.experiment import Data
 
 ALL = ("name", "folder", "placement")  # fields of Data that every set takes
+PICTURES = ("features",)  # that every set of pictures takes
 
 
 def find(data: Data, batch_size: int = 1) -> Any:
@@ -52,17 +54,24 @@ def find(data: Data, batch_size: int = 1) -> Any:
       UserError: no such data set, or a setting that it does not take.
     """
     module = parts.find("research.data", data.name)
+    own = hasattr(module, "configured")  # its settings: then they are all in TAKES
+    pictures = not own and getattr(module, "MEDIUM", "pictures") == "pictures"
+    taken = (*ALL, *getattr(module, "TAKES", ()), *(PICTURES if pictures else ()))
     for field in dataclasses.fields(data):
         value = getattr(data, field.name)
-        if value is not None and field.name not in (
-            *ALL,
-            *getattr(module, "TAKES", ()),
-        ):
+        if value is not None and field.name not in taken:
             name = field.name.replace("_", "-")
             raise UserError(
                 f"--data.{name} {value}: {data.name} has no {name} of its own; leave "
                 f"it out, or take another --data.name"
             )
-    if hasattr(module, "configured"):
+    if own:
         return module.configured(data, batch_size)
-    return module
+    return module if data.features is None else _judged_by(module, data.features)
+
+
+def _judged_by(module: ModuleType, features: str) -> ModuleType:
+    """The same data set, its pictures judged by other features than its own."""
+    found = ModuleType(module.__name__)
+    vars(found).update(vars(module), FEATURES=features)
+    return found

@@ -9,15 +9,19 @@ here has
   dimensions(shape) -> features of a picture (height, width, channels); a UserError for
       pictures that it cannot judge
 
+One that reads a file of the user's has `configured(file)` instead of the functions,
+which gives an object with all four, and is named with it: `inception:FILE`.
+
 Distances in different features do not compare. The word FID is kept for Inception's.
 """
 
-from types import ModuleType
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from research import parts
+from research.errors import UserError
 
 
 class Seen(NamedTuple):
@@ -67,6 +71,15 @@ def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, places
 
 
-def of(dataset: Any) -> ModuleType:
+def of(dataset: Any) -> Any:
     """The features that a data set is judged by."""
-    return parts.find("research.features", getattr(dataset, "FEATURES", "pixels"))
+    named = getattr(dataset, "FEATURES", "pixels")
+    name, _, file = named.partition(":")
+    part = parts.find("research.features", name)
+    if not hasattr(part, "configured"):
+        return parts.find("research.features", named)
+    if not file:
+        raise UserError(
+            f"--data.features {name} reads a file of yours: give it, {name}:FILE"
+        )
+    return part.configured(Path(file))

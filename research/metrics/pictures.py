@@ -4,7 +4,7 @@ Distances and neighbours are those of these features: comparable within this pro
 only, and never with numbers in other features.
 """
 
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def score(
     generated: np.ndarray,
     reference: np.ndarray,
     again: np.ndarray,
-    features: ModuleType = digits,
+    features: Any = digits,
     seed: int = 0,
 ) -> dict[str, Measured]:
     """How generated pictures compare with real ones.
@@ -37,7 +37,7 @@ def score(
       reference: uint8 [reference pictures, …], real and held out.
       again: uint8 [pictures, …], other real pictures, as many as were generated: they
         give every floor.
-      features: a file of research/features.
+      features: a file of research/features, or as configured.
       seed: of the bootstrap, the subsets and the pairs.
 
     Returns:
@@ -83,7 +83,7 @@ def copying(
     generated: np.ndarray,
     held_out: np.ndarray,
     training: np.ndarray,
-    features: ModuleType = digits,
+    features: Any = digits,
 ) -> dict[str, Measured]:
     """Whether generated pictures repeat training pictures; see `memorisation`.
 
@@ -94,7 +94,7 @@ def copying(
       generated: uint8 [pictures, height, width, channels]; the first 2,500 count.
       held_out: uint8 [held-out pictures, …], real ones that were never trained on.
       training: uint8 [training pictures, …], those that could have been copied.
-      features: a file of research/features.
+      features: a file of research/features, or as configured.
 
     Returns:
       copying and nearest_training.

@@ -48,7 +48,7 @@ def findings(runs: list[Run], epoch: int | None) -> list[Finding]:
 
 def likeness(runs: list[Run]) -> str:
     """Whose samples are nearest to real ones."""
-    names = [name for name in KINDS if name == "fid" or name.endswith("_frechet")]
+    names = [name for name in KINDS if name.endswith("_frechet")]
     name = next((n for n in names if any(n in run.metrics for run in runs)), None)
     if name is None:
         return ""

@@ -55,7 +55,7 @@ METRICS = (
     ("most even use of them", "kl_to_uniform", -1),
     ("nearest to real pictures", "digit_frechet", -1),
     ("nearest to real pictures", "pixel_frechet", -1),
-    ("nearest to real pictures", "fid", -1),
+    ("nearest to real pictures", "inception_frechet", -1),
     ("most accurate", "accuracy", 1),
     ("most real words", "known_words", 1),
     ("most real 4-grams", "ngram_precision", 1),

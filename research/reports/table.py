@@ -53,6 +53,12 @@ KINDS = {
     "pixel_kernel": Kind(
         "Pixel kernel distance", "unbiased, about 0 for real; less is better", -1
     ),
+    "inception_frechet": Kind(
+        "FID", "against held-out pictures, not training ones; less is better", -1
+    ),
+    "inception_kernel": Kind(
+        "KID", "unbiased, about 0 for real, not times 1,000; less is better", -1
+    ),
     "high_quality": Kind(
         "High-quality samples", "share within 3 σ of a mode; more is better", 1
     ),
