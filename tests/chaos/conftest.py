@@ -1,12 +1,14 @@
 """Runs that are cut short at random moments: how often, by whom, and of what.
 
 The short form is a part of all tests. The full form, `launch/run test chaos`, does what
-the short one does as often as a claim needs.
+the short one does as often as a claim needs. tests/launch/test_processes.py has what is
+done to runs of several processes.
 """
 
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from launch._settings import choose
 from research.training.record import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,15 +32,19 @@ class Counts(NamedTuple):
     damages: int
 
 
-FORMS = {"short": Counts(3, 2, 6), "full": Counts(50, 20, 30)}
+FORMS = {"short": Counts(2, 1, 6), "full": Counts(50, 20, 30)}
 EVERYTHING = "--batch-size 8 --checkpoint-every 3 --log-every 1"
 COMMANDS = {
     # BatchNorm, spectral vectors, a moving average, two optimizers, penalties.
     "gan": "ring --data.name digits_8 --model.shape 8 8 1 --model.bounded --model.norm "
     "--model.spectral --model.hidden 8 --model.layers 1 --task.ema 0.9 "
     f"--optimizer.schedule constant --score-pictures 0 {EVERYTHING}",
-    "lstm": f"seed_lstm --model.hidden 4 --validation-examples 8 {EVERYTHING}",
+    # The state of eight streams of text, carried from a step to the next.
+    "lstm": "text_lstm --data.name text --data.length 8 --model.hidden 8 "
+    "--model.embedding 4 --validation-examples 8 --task.draw-length 1 "
+    f"--score-pictures 0 {EVERYTHING}",
 }
+TEXT = ROOT / "README.md"
 
 
 class Start:
@@ -80,6 +87,7 @@ class Chaos:
     def __init__(self, counts: Counts, seed: int, folder: Path):
         self.counts, self.random = counts, random.Random(seed)
         self._folder = folder
+        shutil.copy(TEXT, folder / "text")  # it may be edited meanwhile
         settings = {"TFDS_DATA_DIR": str(folder / "data"), "JAX_NUM_CPU_DEVICES": "1"}
         self._forks = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("forking.py"))],
@@ -93,6 +101,8 @@ class Chaos:
     def train(self, family: str, steps: int, workdir: Path) -> Start:
         """Starts a run of a family, or goes on with it."""
         arguments = [*COMMANDS[family].split(), "--steps", str(steps)]
+        if family == "lstm":
+            arguments += ["--data.path", str(self._folder / "text")]
         output = self._folder / "output"
         place = ["--workdir", str(workdir)]
         return Start(self._forks, output, ["train", *arguments, *place])
@@ -109,6 +119,17 @@ class Chaos:
         self._forks.stdin.close()
         self._forks.wait()
         self._forks.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def settings_of():
+    """The experiment that a family trains, with another seed."""
+
+    def find(family, seed):
+        name, *arguments = COMMANDS[family].split()
+        return choose(name, [*arguments, "--seed", str(seed)]).settings
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -25,9 +25,9 @@ MADE = (train, page, runs, run)
 # Parts are imported by name, and bring scikit-learn and matplotlib with them.
 for family, name in (
     ("experiments", "ring"),
-    ("experiments", "seed_lstm"),
-    ("research.data", "digits"),
+    ("experiments", "text_lstm"),
     ("research.data", "digits_8"),
+    ("research.data", "text"),
     ("research.features", "digits_8"),
     ("research.losses", "relativistic"),
 ):

@@ -2,25 +2,29 @@
 
 import shutil
 
+import jax
+import numpy as np
 import pytest
 
 from research.errors import UserError
 from research.training.checkpoints import Checkpoints
 from research.training.hashing import state_hash
-from research.training.job import state_like
+from research.training.job import initial_state, prepare, state_like
 from research.training.resuming import resume
-from research.training.trained import kept_states, read
 
 
 @pytest.fixture(scope="module")
-def run(chaos, tmp_path_factory):
-    """A finished run: its folder, what its states look like, and their hashes."""
-    workdir = tmp_path_factory.mktemp("damages") / "whole"
-    start = chaos.train("gan", 9, workdir)
-    assert start.wait() == 0, start.output
-    hashes = {step: state_hash(state) for step, state in kept_states(workdir)}
-    assert list(hashes) == [3, 6, 9]
-    return workdir / "checkpoints", state_like(read(workdir).job), hashes
+def run(settings_of, tmp_path_factory):
+    """A run's checkpoints: their folder, what the states look like, their hashes."""
+    folder = tmp_path_factory.mktemp("damages") / "checkpoints"
+    checkpoints, hashes = Checkpoints(folder), {}
+    for step in (3, 6, 9):
+        job = prepare("ring", settings_of("gan", seed=step))
+        state = jax.tree.map(np.asarray, initial_state(job))
+        assert checkpoints.save(step, state) is None
+        hashes[step] = state_hash(state)
+    assert checkpoints.close() is None
+    return folder, state_like(job), hashes
 
 
 def damage(file, other, random):
