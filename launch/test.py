@@ -15,12 +15,16 @@ SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
 
 
+# Runs that are cut short: of one process, of several.
+CHAOS = ("tests/chaos", "tests/launch/test_processes.py")
+
+
 def main(arguments: list[str]) -> int:
     """`test [chaos|compilers] [--fork PACKAGE] [pytest's arguments]`; becomes pytest.
 
     Without arguments all tests run, as many files at once as there are cores.
 
-    chaos           the full form of tests/chaos, whose short form all tests hold
+    chaos           the full form of what cuts runs short; all tests hold a short form
     compilers       the largest sizes and fifty odd ones, compiled for every TPU
     --fork PACKAGE  only what the tests of this repository say of that package's parts
     """
@@ -34,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["compilers"]:
         arguments = ["tests/kernels/lstm", "-m", "wide", *SIDE_BY_SIDE, *arguments[1:]]
     if arguments[:1] == ["chaos"]:
-        arguments = ["tests/chaos", "-s", "--timeout", "7200", *arguments[1:]]
+        arguments = [*CHAOS, "-s", "--timeout", "7200", *arguments[1:]]
         os.environ["CHAOS"] = "full"
     arguments = arguments or list(SIDE_BY_SIDE)
     sys.stdout.flush()

@@ -1,7 +1,12 @@
-"""One run over several processes: real ones, over gloo, that are stopped and killed."""
+"""One run over several processes: real ones, over gloo, that are stopped and killed.
+
+What starts more than six of them is for the full form, `launch/run test chaos`.
+"""
 
 import contextlib
 import json
+import os
+import random
 import signal
 import socket
 import time
@@ -16,17 +21,23 @@ from research.training.trained import kept_states
 # Seconds to wait, with room for a busy machine: jax takes a process for dead after 10,
 # and 8 after a notice `research.training.stop` ends what has not saved.
 LOSS_IS_TOLD, SAVED = 30.0, 60.0
+NOTICES = 20  # of the full form
+full_form = pytest.mark.skipif(
+    os.environ.get("CHAOS") != "full",
+    reason="80 processes: `launch/run test chaos` starts them",
+)
 
 
 class Together:
     """The processes of one run, four devices in all."""
 
-    def __init__(self, launch, workdir, count, port):
+    def __init__(self, launch, workdir, count, port, settings=()):
         self.launch, self.workdir = launch, workdir
         self.processes = [
             launch.start(
                 "train",
                 *launch.LSTM,
+                *settings,
                 "--workdir",
                 workdir,
                 JAX_NUM_CPU_DEVICES=str(4 // count),
@@ -60,8 +71,9 @@ def together(launch, tmp_path):
     """Starts a number of processes; none outlives the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(count):
-            started = Together(launch, tmp_path / "run", count, unused_port())
+        def start(count, settings=(), name="run"):
+            port = unused_port()
+            started = Together(launch, tmp_path / name, count, port, settings)
             for process in started.processes:
                 stack.callback(process.communicate)  # closes its pipes
                 stack.callback(process.kill)
@@ -77,6 +89,11 @@ def kept(workdir):
 def losses(workdir):
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def assert_same_to(rtol, ours, theirs):
+    for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol / 10)
 
 
 def test_stopped_and_killed_it_ends_as_one_process_of_four_devices(
@@ -114,9 +131,76 @@ def test_stopped_and_killed_it_ends_as_one_process_of_four_devices(
     assert before >= stopped - 8
     ours, theirs = kept(workdir), kept(reference)
     assert list(ours) == list(theirs)
-    for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+    assert_same_to(1e-6, ours, theirs)
     assert losses(workdir) == pytest.approx(losses(reference), rel=1e-6)
+
+
+@full_form
+def test_no_notice_to_any_of_two_processes_loses_a_step(launch, together, tmp_path):
+    """To either or both of them, also while they start; the end is as undisturbed."""
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"CHAOS_SEED={seed}")
+    chance, workdir = random.Random(seed), tmp_path / "run"
+    steps = ("--steps", str(40 * NOTICES))
+    saved = answered = 0
+    for number in range(NOTICES):
+        (workdir / "end.json").unlink(missing_ok=True)
+        both = together(2, steps)
+        if chance.random() < 0.2:
+            time.sleep(chance.uniform(3, 12))  # imports, meeting, compiling
+        else:
+            both.wait_for_step(saved + chance.randrange(1, 20))
+        asked = chance.choice([(0,), (1,), (0, 1)])
+        for index in asked:
+            both.processes[index].send_signal(signal.SIGTERM)
+        sent = time.monotonic()
+        found = both.ends(within=SAVED)
+        took = time.monotonic() - sent
+        assert [code for code, *_ in found] == [85, 85], found
+        if (workdir / "end.json").exists():
+            saved, answered = all_is_saved(launch, workdir), answered + 1
+        print(f"notice {number} to {asked} at step {saved}, over in {took:.1f} s")
+    print(f"{NOTICES} notices, {answered} of them to a run that had begun")
+    for name in ("run", "undisturbed"):
+        for code, *told in together(2, steps, name).ends(within=600):
+            assert code == 0, told
+    ours, theirs = (launch.hashes(tmp_path / n) for n in ("run", "undisturbed"))
+    assert ours[40 * NOTICES] == theirs[40 * NOTICES]
+    assert losses(workdir) == losses(tmp_path / "undisturbed")
+    print(f"SHA-256 {ours[40 * NOTICES]}, as undisturbed")
+
+
+def all_is_saved(launch, workdir):
+    """The step that a run stopped at: the last that it has logged, and it is saved."""
+    last = launch.logged_steps(workdir)[-1]
+    end = json.loads((workdir / "end.json").read_text())
+    assert end == {"verdict": "preempted", "step": last, "resumable": True}
+    assert max(launch.hashes(workdir)) == last
+    return last
+
+
+@full_form
+def test_a_run_goes_on_with_any_number_of_processes(
+    launch, together, lstm_run, tmp_path
+):
+    """Of one checkpoint: 2, 4, 1, 4, 2, 1 processes, four devices each time."""
+    workdir, last = tmp_path / "run", 0
+    for count in (2, 4, 1, 4, 2):
+        several = together(count)
+        several.wait_for_step(last + 2)
+        several.processes[-1].send_signal(signal.SIGTERM)
+        found = several.ends(within=SAVED)
+        assert [code for code, *_ in found] == [85] * count, found
+        assert f"continues at step {last}" in found[0][1] or last == 0
+        last = all_is_saved(launch, workdir)
+        print(f"{count} processes: saved at step {last}")
+    assert last < 40
+    code, out, error = launch.within("train", *launch.LSTM, "--workdir", workdir)
+    assert code == 0, error
+    assert f"continues at step {last}" in out
+    ours, theirs = kept(workdir)[40], kept(lstm_run[0])[40]
+    assert_same_to(1e-6, ours, theirs)
+    assert losses(workdir) == pytest.approx(losses(lstm_run[0]), rel=1e-6)
 
 
 def test_a_process_that_does_not_know_which_it_is_is_told(launch):
