@@ -58,7 +58,7 @@ def test_gradient_of_the_gradient_norm(backend, policy, case, oracle):
     with jax.enable_x64(True):
         arrays, cotangents = oracle.on_device(p, "float64")
         value = weighed(p, cotangents, backend=backend, residuals=policy)
-        second = jax.jit(jax.grad(penalty_of(value)))(arrays)
+        second = oracle.quickly(jax.grad(penalty_of(value)))(arrays)
     random = np.random.default_rng(5)
     for _ in range(3):
         along = jax.tree.map(lambda a: random.normal(size=a.shape), p.arrays)
@@ -90,7 +90,7 @@ def test_second_order_inside_a_scan_of_layers(backend, oracle):
             y, c = lax.scan(layer, x, wx)
             return jnp.sum(y**3) + jnp.sum(c**2)
 
-        return jax.jit(jax.grad(penalty_of(value), (0, 1)))
+        return oracle.quickly(jax.grad(penalty_of(value), (0, 1)))
 
     oracle.near(critic(backend)(x, wx), critic("reference")(x, wx), relative=1e-5)
 
@@ -122,8 +122,8 @@ def test_vmap_is_a_loop(backend, mapped, oracle):
         first = jax.value_and_grad(value, (0, 1, 2))(*arrays)
         return first, jax.grad(penalty_of(value), (0, 1, 2))(*arrays)
 
-    got = jax.jit(jax.vmap(results, axes))(*many)
-    one = jax.jit(results)
+    got = oracle.quickly(jax.vmap(results, axes))(*many)
+    one = oracle.quickly(results)
     for i in range(2):
         alone = [
             jax.tree.map(lambda a: a[i], tree) if axis == 0 else tree  # noqa: B023

@@ -91,7 +91,14 @@ def installed() -> str:
     installed() != GOLDEN["libtpu"],
     reason=f"counted with libtpu {GOLDEN['libtpu']}, and here is {installed()}",
 )
-@pytest.mark.parametrize("program", static_cycles.GUARDED, ids=static_cycles.key)
+@pytest.mark.parametrize(
+    "program",
+    [
+        *static_cycles.GUARDED,
+        *(pytest.param(p, marks=pytest.mark.wide) for p in static_cycles.LONG),
+    ],
+    ids=static_cycles.key,
+)
 def test_no_kernel_gets_slower(program):
     """`python -m kernels.lstm.static_cycles` remakes the numbers, if that was meant."""
     allowed = GOLDEN["a_step"][static_cycles.key(program)]

@@ -16,8 +16,8 @@ from kernels.lstm.spec import POLICIES
 CASES = tagged("test")
 EVERYTHING = next(case for case in CASES if case.name == "everything")
 BACKENDS = able(EVERYTHING.case())
-FEW = ("smallest", "odd", "everything", "everything_reversed")
-WHOLE = {("reference", "store"), ("xla", "store"), ("xla", "recompute")}
+FEW = ("smallest", "everything", "everything_reversed")
+WHOLE = {("reference", "store"), ("xla", "store")}
 WAYS = [
     pytest.param(backend, policy, case, id=f"{backend}-{policy}-{case}")
     for backend, policy, case in itertools.product(BACKENDS, POLICIES, CASES)
@@ -48,7 +48,7 @@ def test_float64_is_the_oracle(backend, policy, case, oracle):
     p = oracle.problem(case)
     with jax.enable_x64(True):
         arrays, cotangents = oracle.on_device(p, "float64")
-        run = oracle.compiled(p, backend=backend, residuals=policy)
+        run = oracle.compiled(p, jit=oracle.quickly, backend=backend, residuals=policy)
         outputs, gradient = run(arrays, cotangents)
         oracle.near(outputs, oracle.forward(p), 1e-13)
         oracle.near(gradient, oracle.gradient(p, p.cotangents), 1e-11, 1e-11)
@@ -119,7 +119,8 @@ def test_another_gate_order_is_caught(backend, swap, oracle, monkeypatch):
 def compare_in_float32(oracle, backend):
     p = oracle.problem(CASES[2], "float32")
     arrays, cotangents = oracle.on_device(p, "float32")
-    outputs, gradient = oracle.compiled(p, backend=backend)(arrays, cotangents)
+    run = oracle.compiled(p, jit=oracle.quickly, backend=backend)
+    outputs, gradient = run(arrays, cotangents)
     oracle.near(outputs, oracle.forward(p), 2e-6)
     wh = oracle.gradient(p, p.cotangents).weights.wh
     oracle.near({"weights.wh": gradient.weights.wh}, {"weights.wh": wh}, 2e-6)

@@ -29,7 +29,7 @@ def test_float64_is_the_oracle(case, policy, oracle):
     p = oracle.problem(CASES[case])
     with jax.enable_x64(True):
         arrays, cotangents = oracle.on_device(p, "float64")
-        run = oracle.compiled(p, backend=HERE, residuals=policy)
+        run = oracle.compiled(p, jit=oracle.quickly, backend=HERE, residuals=policy)
         outputs, gradient = run(arrays, cotangents)
     oracle.near(outputs, oracle.forward(p), 1e-13)
     oracle.near(gradient, oracle.gradient(p, p.cotangents), 1e-11, 1e-11)
@@ -103,9 +103,11 @@ def test_one_step_and_its_derivatives(oracle):
             first = jax.grad(value, (1, 2))(backend, *arrays)
             return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(first))
 
-        arrays = (x[:, 0], tuple(state))
-        first = jax.value_and_grad(value, (1, 2))(backend, *arrays)
-        return first, jax.value_and_grad(penalty, (0, 1))(*arrays)
+        def both(*arrays):
+            first = jax.value_and_grad(value, (1, 2))(backend, *arrays)
+            return first, jax.value_and_grad(penalty, (0, 1))(*arrays)
+
+        return oracle.quickly(both)(x[:, 0], tuple(state))
 
     oracle.near(all_of(HERE), all_of(None), relative=1e-5)
 
@@ -119,13 +121,14 @@ def test_vmap_is_a_loop(mapped, oracle):
         y, last = lstm(x, weights, backend=HERE, **p.options())
         return jnp.vdot(y, cotangents.y) + jnp.vdot(last.c, cotangents.c)
 
-    run = jax.jit(jax.value_and_grad(value, (0, 1)))
+    slopes = jax.value_and_grad(value, (0, 1))
+    run = oracle.quickly(slopes)
     many = [jax.tree.map(lambda a: jnp.stack([a, 0.5 * a]), w) for w in (x, weights)]
     if mapped == "x":
-        got = jax.jit(jax.vmap(run, (0, None)))(many[0], weights)
+        got = oracle.quickly(jax.vmap(slopes, (0, None)))(many[0], weights)
         alone = [run(many[0][i], weights) for i in range(2)]
     else:
-        got = jax.jit(jax.vmap(run, (None, 0)))(x, many[1])
+        got = oracle.quickly(jax.vmap(slopes, (None, 0)))(x, many[1])
         alone = [run(x, jax.tree.map(lambda a: a[i], many[1])) for i in range(2)]  # noqa: B023
     for i in range(2):
         oracle.near(jax.tree.map(lambda a: a[i], got), alone[i], relative=2e-5)  # noqa: B023
@@ -160,9 +163,8 @@ def test_another_gate_order_is_caught(swap, oracle, monkeypatch):
 
 def in_float32(oracle) -> None:
     p = oracle.problem(CASES["odd"], "float32")
-    outputs, gradient = oracle.compiled(p, backend=HERE)(
-        *oracle.on_device(p, "float32")
-    )
+    run = oracle.compiled(p, jit=oracle.quickly, backend=HERE)
+    outputs, gradient = run(*oracle.on_device(p, "float32"))
     oracle.near(outputs, oracle.forward(p), 2e-6)
     want = oracle.gradient(p, p.cotangents)
     assert np.linalg.norm(want.weights.wh) > 0.1
