@@ -87,7 +87,7 @@ def _read(file: Path) -> Inception:
         ) from error
     arrays = _arrays(file)
     _check(arrays, file)
-    title = f"{TITLE}, weights {hashlib.sha256(content).hexdigest()[:8]}"
+    title = f"{TITLE} (weights {hashlib.sha256(content).hexdigest()[:8]})"
     return Inception(jax.device_put(inception.folded(arrays)), title)
 
 
@@ -107,7 +107,7 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
             f"install it, or where it is make an .npz: {CONVERT}"
         ) from error
     except Exception as error:  # zipfile's, pickle's, torch's: each has its own
-        text = str(error).partition("\n")[0] or type(error).__name__
+        text = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise UserError(
             f"--data.features inception:{file} cannot be read ({text}): give weights "
             f"as .npz, or as .pth that holds tensors alone"
