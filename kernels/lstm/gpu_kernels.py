@@ -14,7 +14,7 @@ MATRIX_ROWS: rows beyond `rows` hold whatever was there, and are never written o
 Arrays come as named refs; which names there are tells what the call has.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,30 +29,23 @@ from kernels.lstm.gpu_arithmetic import (
     activate,
     through_gates,
 )
+from kernels.lstm.gpu_exchange import (
+    Place,
+    Refs,
+    accumulate,
+    await_all,
+    fetch,
+    keep_weights,
+    load_flags,
+    load_gates,
+    peepholes,
+    rows_of,
+    store_gates,
+    tell_all,
+)
 from kernels.lstm.gpu_tiles import MATRIX_ROWS, Walk
 
 VALID, BEGINS, NEXT_BEGINS = 1, 2, 4  # bits of `flags`, for each row and step
-Refs = dict[str, Any]
-
-
-class Place(NamedTuple):
-    """Which part of the arrays is this block's."""
-
-    block: Any
-    tile: Any
-    rows: Any  # slices
-    cells: Any
-
-    @staticmethod
-    def here(walk: Walk) -> "Place":
-        block, tile = lax.axis_index("block"), lax.axis_index("tile")
-        rows = pl.ds(tile * walk.rows, walk.rows)
-        return Place(block, tile, rows, pl.ds(block * walk.cells, walk.cells))
-
-    def gate(self, walk: Walk, n: int) -> Any:
-        """The columns of its cells in gate n."""
-        start = n * walk.blocks * walk.cells + self.block * walk.cells
-        return pl.ds(start, walk.cells)
 
 
 def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
@@ -217,155 +210,6 @@ def backward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
         to = outs[name].at[place.rows, place.cells]
         plgpu.copy_smem_to_gmem(own["state"].at[real], to)
         plgpu.wait_smem_to_gmem(0)
-
-
-def meet(walk: Walk, tiles: int, own: Refs) -> Refs:
-    """Adds the counter of each tile: one for all blocks (scratch has one each)."""
-    if walk.barrier != "grid":
-        return own
-    return own | {"told": pl.get_global(plgpu.SemaphoreType.REGULAR((tiles,)))}
-
-
-def keep_weights(walk: Walk, wh: Any, own: Refs) -> None:
-    """This block's columns of wh, [pieces, piece, columns], into shared memory."""
-
-    def one(k: Any, _: None) -> None:
-        plgpu.copy_gmem_to_smem(wh.at[k], own["wh"].at[k], own["there"])
-        plgpu.barrier_wait(own["there"])
-
-    lax.fori_loop(0, own["wh"].shape[0], one, None)
-
-
-def fetch(array: Any, tile: Any, real: Any, own: Refs) -> jax.Array:
-    """Once, before the loop: part of an array, wide, by way of a tile."""
-    plgpu.copy_gmem_to_smem(array, tile.at[real], own["there"])
-    plgpu.barrier_wait(own["there"])
-    value = tile[...].astype(jnp.float32)
-    plgpu.commit_smem()  # read by all threads before the tile is written again
-    return value
-
-
-def rows_of(ins: Refs, name: str, place: Place, tile: Any, real: Any, own: Refs):
-    if name not in ins:
-        return None
-    return fetch(ins[name].at[place.rows, place.cells], tile, real, own)
-
-
-def peepholes(ins: Refs, place: Place, tile: Any, own: Refs):
-    """Three tiles, the same in all rows; ins["peephole"] [3, rows of a tile, cells]."""
-    if "peephole" not in ins:
-        return None
-    whole = pl.ds(0, MATRIX_ROWS)
-    return [
-        fetch(ins["peephole"].at[n, :, place.cells], tile, whole, own) for n in range(3)
-    ]
-
-
-def load_flags(ins: Refs, own: Refs, place: Place, t: Any, slot: Any) -> None:
-    """ins["flags"] [time, rows, cells of a block]: all blocks read the same."""
-    if "flags" in ins:
-        real = pl.ds(0, place.rows.size)
-        plgpu.copy_gmem_to_smem(
-            ins["flags"].at[t, place.rows],
-            own["flags"].at[slot, real],
-            own["inputs_there"].at[slot],
-        )
-
-
-def load_gates(
-    walk: Walk, array: Any, tiles: Any, there: Any, place: Place, t: Any, slot: Any
-) -> None:
-    real = pl.ds(0, walk.rows)
-    for n in range(4):
-        plgpu.copy_gmem_to_smem(
-            array.at[t, place.rows, place.gate(walk, n)],
-            tiles.at[slot, n, real],
-            there.at[slot],
-        )
-
-
-def store_gates(walk: Walk, tiles: Any, array: Any, place: Place, t: Any) -> None:
-    real = pl.ds(0, walk.rows)
-    for n in range(4):
-        to = array.at[t, place.rows, place.gate(walk, n)]
-        plgpu.copy_smem_to_gmem(tiles.at[n, real], to)
-
-
-def accumulate(walk: Walk, sums: Any, rows: Any, own: Refs) -> None:
-    """sums += rows·wh, while pieces of `rows` [rows, columns] come in."""
-    pieces, real = own["wh"].shape[0], pl.ds(0, walk.rows)
-    alone = walk.barrier == "alone"
-
-    def load(k: Any, slot: Any) -> None:
-        columns = pl.ds(k * walk.piece, walk.piece)
-        plgpu.copy_gmem_to_smem(
-            rows.at[:, columns],
-            own["pieces"].at[slot, real],
-            own["piece_there"].at[slot],
-        )
-
-    for k in range(walk.depth):
-        load(k, k)
-
-    def one(k: Any, _: None) -> None:
-        slot = lax.rem(k, walk.depth)
-        plgpu.barrier_wait(own["piece_there"].at[slot])
-        wh = own["wh"].at[k]
-        # The interpreter, where one block is alone, cannot turn a factor.
-        plgpu.wgmma(sums, own["pieces"].at[slot], wh if alone else wh.T)
-        plgpu.wgmma_wait(1)
-        if walk.depth < pieces:
-            after = k - 1 + walk.depth  # takes the place of the product that is done
-
-            @pl.when((k > 0) & (after < pieces))
-            def _():
-                load(after, lax.rem(k - 1, walk.depth))
-
-    lax.fori_loop(0, pieces, one, None)
-    plgpu.wgmma_wait(0)
-
-
-def tell_all(walk: Walk, own: Refs, place: Place) -> None:
-    """What this block stored last is there for every block."""
-    plgpu.wait_smem_to_gmem(0, wait_read_only=False)
-    if walk.barrier == "grid":
-        order_copies()
-        plgpu.semaphore_signal(own["told"].at[place.tile], 1, memory_scope="gpu")
-    elif walk.barrier == "cluster":
-        order_copies()
-        plgpu.barrier_arrive(own["told"])
-
-
-def await_all(walk: Walk, own: Refs, place: Place, times: Any) -> None:
-    """Waits until every block of the tile has told as often."""
-    if walk.barrier == "grid":
-        plgpu.semaphore_wait(
-            own["told"].at[place.tile],
-            times * walk.blocks,
-            decrement=False,
-            memory_scope="gpu",
-        )
-        order_copies()
-    elif walk.barrier == "cluster":
-        plgpu.barrier_wait(own["told"])
-        order_copies()
-
-
-def order_copies() -> None:
-    """Orders copies of the bulk engine (the async proxy) around a barrier.
-
-    A barrier orders ordinary accesses; the engine that carries h is not one.
-    """
-
-    @plgpu.inline_mgpu()
-    def fence(*_):
-        from jax._src.lib.mlir import ir
-        from jax._src.lib.mlir.dialects import llvm
-
-        text, none = "fence.proxy.async.global;", ir.Type.parse("!llvm.void")
-        llvm.inline_asm(none, [], text, "", has_side_effects=True)
-
-    fence()
 
 
 def squash_of(walk: Walk) -> Squash:

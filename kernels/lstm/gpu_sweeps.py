@@ -17,6 +17,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels import target
 from kernels.lstm import (
+    gpu_exchange,
     gpu_kernels,
     gpu_measured,
     gpu_tiles,
@@ -247,7 +248,7 @@ def _run(
     def lstm_gpu(*refs, **own):
         given = dict(zip(names, refs[: len(names)], strict=True))
         wanted = dict(zip(out_names, refs[len(names) :], strict=True))
-        body(walk, given, wanted, gpu_kernels.meet(walk, cut.tiles, own))
+        body(walk, given, wanted, gpu_exchange.meet(walk, cut.tiles, own))
 
     lstm_gpu.__name__ = f"lstm_gpu_{body.__name__}"
     call = plgpu.kernel(

@@ -9,31 +9,20 @@ columns. Each gate's part of an array is a block of its own, so nothing is moved
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from kernels import target
-from kernels.lstm import tpu_kernels, tpu_tiles, xla
+from kernels.lstm import tpu_cell_tiles, tpu_kernels, tpu_tiles, xla
 from kernels.lstm.backend import Backend, Core
 from kernels.lstm.spec import Case
-from kernels.lstm.tpu_tiles import GENERATIONS, LANES, MIB, WIDE, padded
+from kernels.lstm.tpu_tiles import padded
 
 GATES = range(4)
-WIDTHS = (256, 128)  # cells of a tile
-DEPTHS = (2048, 1024, 512, 256, 128)  # rows of wh, or columns of whᵀ, of a tile
-RUN = 4096  # bytes of the longest depth; twice as many in float32 are split into parts
-
-
-class Tile(NamedTuple):
-    rows: int  # of the batch
-    width: int  # cells
-    depth: int  # rows of wh, or columns of whᵀ
-    vmem: int  # bytes that the compiler may use
 
 
 def supports(case: Case) -> str | None:
@@ -72,7 +61,7 @@ def _advance(keep_gates: bool, interpret: Any, core: Core) -> Callable:
     dtype, precise = core.wh.dtype, core.state.c.dtype
     rows, hidden = core.state.c.shape
     cells, inner = padded(hidden), padded(core.wh.shape[0])
-    tile = chosen(False, rows, cells, inner, dtype.itemsize)
+    tile = tpu_cell_tiles.chosen(False, rows, cells, inner, dtype.itemsize)
     across = cells // tile.width
     wh = tpu_tiles.to(tpu_tiles.to_gates(core.wh, cells), 0, inner)
 
@@ -161,7 +150,7 @@ def _retreat(interpret: Any, core: Core) -> Callable:
     rows, hidden = core.state.c.shape
     projected = core.wh.shape[0]
     cells, outer = padded(hidden), padded(projected)
-    tile = chosen(True, rows, cells, outer, dtype.itemsize)
+    tile = tpu_cell_tiles.chosen(True, rows, cells, outer, dtype.itemsize)
     across = cells // tile.width
     back = tpu_tiles.to(tpu_tiles.to_gates(core.wh, cells), 0, outer).T
     here = (tile.rows, tile.width)
@@ -254,51 +243,3 @@ def _retreat_tile(ins, outs) -> None:
             tpu_kernels.dot(dz[...], wh[:, some])
             for dz, wh in zip(outs["dz"], ins["wh"], strict=True)
         )
-
-
-def chosen(backward: bool, batch: int, hidden: int, across: int, itemsize: int) -> Tile:
-    """The largest tile that fits: rows first, for each tile of them reads all of wh.
-
-    Args:
-      hidden, across: cells, and rows of wh, both padded.
-    """
-    generation = tpu_tiles.present(target.platform()) or "v5e"
-    vmem = GENERATIONS[generation].vmem
-    for rows, width, depth in _sizes(batch, hidden, across):
-        if depth * itemsize > RUN:
-            continue
-        least = need(backward, rows, width, depth, across, itemsize)
-        if least * 17 // 16 + MIB <= vmem:
-            # A v5e spills up to twice as much of float32 products: it has room for it.
-            return Tile(rows, width, depth, min(vmem, 2 * least + MIB))
-    raise ValueError(f"no tile of {batch} rows and {across} columns fits {generation}")
-
-
-def _sizes(batch: int, hidden: int, across: int) -> Iterator[tuple[int, int, int]]:
-    for rows in tpu_tiles.row_counts(batch):
-        for depth in (d for d in DEPTHS if across % d == 0):
-            for width in (w for w in WIDTHS if hidden % w == 0):
-                yield rows, width, depth
-
-
-def need(
-    backward: bool, rows: int, width: int, depth: int, across: int, itemsize: int
-) -> int:
-    """Bytes of VMEM for the blocks, two of each, and for the values between.
-
-    Of the latter the most that was seen: forward it follows the size of wh's tile.
-    """
-    rows = -(-rows // 8) * 8
-    weights = len(GATES) * width * depth * itemsize
-    if backward:
-        streamed = weights + rows * width * (8 * itemsize + 4 * WIDE)
-        between = weights // 2 if itemsize == WIDE else 0
-        between += rows * (across + depth + 6 * width) * WIDE
-    else:
-        streamed = weights
-        streamed += rows * (depth * itemsize + width * (9 * itemsize + 2 * WIDE))
-        between = weights * 7 // 16 + rows * len(GATES) * width * WIDE
-    return 2 * streamed + between
-
-
-assert LANES == DEPTHS[-1] == WIDTHS[-1]  # every padded size is a whole number of these

@@ -1,8 +1,8 @@
 """Whole sequences in one TPU kernel: wh stays in VMEM from the first step to the last.
 
-The grid is (tiles of the batch, blocks of time); each iteration takes several steps,
-see tpu_kernels.py. A lax.scan reads all of wh from the main memory at every step, and
-that is what it waits for.
+The grid is (tiles of the batch, blocks of time), see tpu_grid.py; each iteration takes
+several steps, see tpu_kernels.py. A lax.scan reads all of wh from the main memory at
+every step, and that is what it waits for.
 
 Every gate is padded to whole registers of 128 cells: padded cells have c = h = 0. A
 hidden size that is a multiple of 128 is not copied for it. Steps past the end of time
@@ -12,21 +12,19 @@ is left to pallas_cell.py.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from kernels import target
 from kernels.lstm import pallas_cell, tpu_kernels, tpu_tiles
 from kernels.lstm.backend import Backend, Core, Swept, SweptBack
 from kernels.lstm.spec import Case, LstmState, wide
-from kernels.lstm.tpu_kernels import Walk
-from kernels.lstm.tpu_tiles import LANES, Sweep, Tile, padded, to, to_gates
+from kernels.lstm.tpu_grid import Given, Grid, compiled_for, grid_of, shared
+from kernels.lstm.tpu_tiles import Sweep, padded, to, to_gates
 
-Given = tuple[jax.Array, pl.BlockSpec]
 Wanted = tuple[tuple[int, ...], Any, pl.BlockSpec]  # shape, dtype
 
 
@@ -74,40 +72,6 @@ def too_large(case: Case) -> str | None:
     )
 
 
-class Grid(NamedTuple):
-    """How a call is cut up, and the blocks that follow from it."""
-
-    tile: Tile
-    walk: Walk
-    tiles: int
-
-    def steps(self, width: int) -> pl.BlockSpec:
-        """A block of a [time, batch, width] array."""
-        shape = (self.walk.block, self.tile.batch, width)
-        return pl.BlockSpec(shape, lambda b, t: (self.walk.block_at(t), b, 0))
-
-    def rows(self, width: int) -> pl.BlockSpec:
-        """A block of a [batch, width] array: the same at all steps."""
-        return self._once((self.tile.batch, width), lambda b, t: (b, 0))
-
-    def whole(self, shape: tuple[int, ...]) -> pl.BlockSpec:
-        return self._once(shape, lambda b, t: (0, 0))
-
-    def flags(self) -> pl.BlockSpec:
-        """A block of a [batch, time] array."""
-        walk = self.walk
-
-        def index(b, t):
-            # Not `//`: it asks for the sign, which compiles only on a TPU's own host.
-            return b, walk.block_at(t) * walk.block >> LANES.bit_length() - 1
-
-        return pl.BlockSpec((self.tile.batch, LANES), index)
-
-    @staticmethod
-    def _once(shape: tuple[int, ...], index: Any) -> pl.BlockSpec:
-        return pl.BlockSpec(shape, index, pipeline_mode=pl.Buffered(1))
-
-
 def forward(
     xp: jax.Array,
     core: Core,
@@ -126,8 +90,8 @@ def forward(
         return pallas_cell.forward(xp, core, reverse, keep, interpret)
     wh = to(to_gates(core.wh, wide_c), 0, wide_h)
     if keep is None:  # v6e, gates kept: 1,438 cycles a step paired, 669 as it comes
-        wh = tpu_tiles.paired(wh, _generation(), grid.tile.batch)
-    ins = _shared(core, grid, time, batch) | {
+        wh = tpu_tiles.paired(wh, compiled_for(), grid.tile.batch)
+    ins = shared(core, grid, time, batch) | {
         "xp": (to_gates(xp, wide_c), grid.steps(4 * wide_c)),
         "wh": (wh, grid.whole(wh.shape)),
         "h": (to(core.state.h, 1, wide_h), grid.rows(wide_h)),
@@ -173,7 +137,7 @@ def backward(
     if grid is None:
         return pallas_cell.backward(gates, cells, core, reverse, dy, dlast, interpret)
     back = to(to_gates(core.wh, wide_c), 0, wide_h).T
-    ins = _shared(core, grid, time, batch) | {
+    ins = shared(core, grid, time, batch) | {
         "dy": (to(dy.astype(dtype), 2, wide_h), grid.steps(wide_h)),
         "gates": (to_gates(gates.astype(dtype), wide_c), grid.steps(4 * wide_c)),
         "cells": (to(cells, 2, wide_c), grid.steps(wide_c)),
@@ -199,71 +163,6 @@ def backward(
 
 
 BACKEND = Backend(supports, forward, backward, "store")
-
-
-def grid_of(
-    core: Core,
-    size: tuple[int, int],
-    keep: str | None,
-    backward: bool,
-    down: bool,
-    interpret: Any,
-) -> Grid | None:
-    """How a sweep is cut; None where wh cannot stay in VMEM.
-
-    Args:
-      size: time, batch.
-      down: whether steps are taken from the last to the first.
-      interpret: whether in an interpreter, for which two steps do as well as eight.
-    """
-    time, batch = size
-    sweep = Sweep(
-        backward=backward,
-        time=time,
-        batch=batch,
-        hidden=padded(core.wh.shape[1] // 4),
-        projected=padded(core.wh.shape[0]),
-        itemsize=core.wh.dtype.itemsize,
-        keep=keep,
-        peephole=core.peephole is not None,
-        projection=core.projection is not None,
-        h_mask=core.h_mask is not None,
-        lengths=core.masks.lengths is not None,
-        resets=core.masks.resets is not None,
-    )
-    # An interpreter has to compile each step of a block: two show all there is to show.
-    steps = (2, 1) if interpret else None
-    tile = tpu_tiles.chosen(sweep, _generation(), steps)
-    if tile is None:
-        return None
-    walk = Walk(tile.time, pl.cdiv(time, tile.time), down)
-    return Grid(tile, walk, pl.cdiv(batch, tile.batch))
-
-
-def _generation() -> str:
-    """Interpreters take the tiles of a v5e."""
-    return tpu_tiles.present(target.platform()) or "v5e"
-
-
-def _shared(core: Core, grid: Grid, time: int, batch: int) -> dict[str, Given]:
-    """The inputs that both directions have alike."""
-    wide_h, wide_c = padded(core.wh.shape[0]), padded(core.wh.shape[1] // 4)
-    ins: dict[str, Given] = {}
-    if core.peephole is not None:
-        peephole = to(core.peephole, 1, wide_c).astype(core.state.c.dtype)
-        ins["peephole"] = (peephole, grid.whole(peephole.shape))
-    if core.h_mask is not None:
-        ins["h_mask"] = (to(core.h_mask, 1, wide_h), grid.rows(wide_h))
-    lengths, resets = core.masks
-    if lengths is None and time % grid.walk.block:
-        lengths = jnp.full(batch, time)
-    if lengths is not None:  # a block's steps past the end of time are past every row's
-        ends = jnp.clip(lengths, 0, time).astype(jnp.int32)[:, None]
-        ins["lengths"] = (ends, grid.rows(1))
-    if resets is not None:
-        flags = to(resets.T.astype(jnp.float32), 1, padded(time))
-        ins["resets"] = (flags, grid.flags())
-    return ins
 
 
 def _run(step, grid: Grid, ins: dict[str, Given], outs: dict[str, Wanted], interpret):

@@ -16,7 +16,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from kernels.lstm import gradients, pallas_tpu, steps, tpu_compile, tpu_tiles
+from kernels.lstm import (
+    gradients,
+    pallas_tpu,
+    steps,
+    tpu_compile,
+    tpu_grid,
+    tpu_tiles,
+)
 from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape
 from kernels.lstm.static_cycles import Program
@@ -150,7 +157,7 @@ def _block(program: Program) -> int:
     back = program.name == "backward"
     size = (time, program.batch)
     with tpu_tiles.compiling_for(program.generation):
-        grid = pallas_tpu.grid_of(operands.core, size, keep, back, back, False)
+        grid = tpu_grid.grid_of(operands.core, size, keep, back, back, False)
     assert grid is not None
     return grid.walk.block
 

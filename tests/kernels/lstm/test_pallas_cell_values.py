@@ -7,10 +7,17 @@ import pytest
 from jax.experimental.pallas import tpu as pltpu
 
 from kernels import LstmState, lstm, lstm_cell
-from kernels.lstm import gradients, pallas_cell, tpu_kernels, tpu_tiles, xla
+from kernels.lstm import (
+    gradients,
+    pallas_cell,
+    tpu_cell_tiles,
+    tpu_kernels,
+    tpu_tiles,
+    xla,
+)
 from kernels.lstm.cases import Shape, tagged
-from kernels.lstm.pallas_cell import Tile
 from kernels.lstm.spec import Masks, Operands
+from kernels.lstm.tpu_cell_tiles import Tile
 
 HERE = "kernels.lstm.interpreted_cell"
 CASES = {case.name: case for case in tagged("test")}
@@ -42,7 +49,7 @@ GATES = {"float32": (2e-6, 2e-6, 5e-6), "bfloat16": (8e-3, 8e-3, 2e-2)}
 @pytest.mark.parametrize("dtype", GATES)
 def test_many_tiles_are_one_product(dtype, oracle, monkeypatch):
     """Three tiles of cells, two of h, three of the batch, of which one is not full."""
-    monkeypatch.setattr(pallas_cell, "chosen", lambda *_: Tile(8, 128, 128, 0))
+    monkeypatch.setattr(tpu_cell_tiles, "chosen", lambda *_: Tile(8, 128, 128, 0))
     shape = Shape("tiles", 3, 18, 2, 300, 200, peephole=True, h_mask=True, resets=True)
     p = oracle.problem(shape, dtype, scale=0.2)
     arrays, cotangents = oracle.on_device(p, dtype)
@@ -56,7 +63,7 @@ def test_many_tiles_are_one_product(dtype, oracle, monkeypatch):
 
 def test_a_simulated_tpu_agrees(oracle, monkeypatch):
     """Memories apart, copies between them as on the device, unwritten memory NaN."""
-    monkeypatch.setattr(pallas_cell, "chosen", lambda *_: Tile(8, 128, 128, 0))
+    monkeypatch.setattr(tpu_cell_tiles, "chosen", lambda *_: Tile(8, 128, 128, 0))
     p = oracle.problem(Shape("tpu", 3, 12, 2, 200, peephole=True), "float32")
     (x, weights, state, h_mask), cotangents = oracle.on_device(p, "float32")
     operands = Operands(x.swapaxes(0, 1), weights, state, h_mask)
@@ -77,9 +84,9 @@ def test_a_simulated_tpu_agrees(oracle, monkeypatch):
 def test_what_does_not_fit_vmem_is_left_to_the_cell(oracle, monkeypatch):
     used = []
     monkeypatch.setattr(tpu_tiles, "chosen", lambda *_: None)
-    right = pallas_cell.chosen
+    right = tpu_cell_tiles.chosen
     monkeypatch.setattr(
-        pallas_cell, "chosen", lambda *size: used.append(size) or right(*size)
+        tpu_cell_tiles, "chosen", lambda *size: used.append(size) or right(*size)
     )
     p = oracle.problem(CASES["odd"], "float32")
     run = oracle.compiled(p, backend="kernels.lstm.interpreted")

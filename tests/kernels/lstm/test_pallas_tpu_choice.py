@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from kernels import LstmWeights, UnsupportedCase, explain, lstm
-from kernels.lstm import pallas_cell, pallas_tpu, tpu_tiles
+from kernels.lstm import pallas_cell, pallas_tpu, tpu_cell_tiles, tpu_tiles
 from kernels.lstm.spec import Case
 from kernels.lstm.tpu_tiles import GENERATIONS, Sweep
 
@@ -90,8 +90,8 @@ def test_the_cell_finds_a_tile_for_any_size(generation, dtype, size):
     itemsize = jnp.dtype(dtype).itemsize
     for backward in (False, True):
         with tpu_tiles.compiling_for(generation):
-            tile = pallas_cell.chosen(backward, batch, hidden, hidden, itemsize)
-        need = pallas_cell.need(backward, *tile[:3], hidden, itemsize)
+            tile = tpu_cell_tiles.chosen(backward, batch, hidden, hidden, itemsize)
+        need = tpu_cell_tiles.need(backward, *tile[:3], hidden, itemsize)
         assert need < tile.vmem <= GENERATIONS[generation].vmem
         assert hidden % tile.width == hidden % tile.depth == 0
 

@@ -12,7 +12,13 @@ import pytest
 from jax import lax
 
 from kernels import LstmState, LstmWeights, lstm, lstm_cell
-from kernels.lstm import pallas_cell, pallas_tpu, tpu_compile, tpu_tiles
+from kernels.lstm import (
+    pallas_cell,
+    pallas_tpu,
+    tpu_cell_tiles,
+    tpu_compile,
+    tpu_tiles,
+)
 from kernels.lstm.cases import Shape, tagged
 from kernels.lstm.tpu_tiles import GENERATIONS
 
@@ -126,8 +132,8 @@ def test_the_cell_compiles_and_streams_what_does_not_fit(generation, case, dtype
         assert compiled.limit <= GENERATIONS[generation].vmem
         itemsize = jnp.dtype(dtype).itemsize
         with tpu_tiles.compiling_for(generation):
-            tile = pallas_cell.chosen(bool(backward), case.batch, *sizes, itemsize)
-        need = pallas_cell.need(bool(backward), *tile[:3], sizes[1], itemsize)
+            tile = tpu_cell_tiles.chosen(bool(backward), case.batch, *sizes, itemsize)
+        need = tpu_cell_tiles.need(bool(backward), *tile[:3], sizes[1], itemsize)
         if not compiled.shortened:
             assert compiled.used <= need <= 1.12 * compiled.used + 2**20
 
