@@ -99,6 +99,10 @@ class Checkpoints:
         except Exception as error:  # as in `save`
             return self._give_up(error)
 
+    def is_saving(self) -> bool:
+        """Whether a save is under way, committed neither nor failed."""
+        return self._manager.is_saving_in_progress()
+
     def restore(self, step: int, like: Any = None) -> Any:
         """The state of a step as numpy arrays.
 

@@ -160,7 +160,7 @@ class _Training:
                 # A notice of preemption leaves seconds: out of turn it only saves.
                 self._save(progress, validate=due)
                 self._window = None
-            self._keep_for_replay()
+            self._keep_for_replay(progress)
             if all(standing.diverged for standing in self.standings):
                 self._finish(progress)
                 return "nan"
@@ -241,7 +241,7 @@ class _Training:
                     if validate:
                         self._validate(run, state, progress)
 
-    def _keep_for_replay(self) -> None:
+    def _keep_for_replay(self, progress: RunProgress) -> None:
         """Writes what the first step began from that gave a number not finite.
 
         It is found by making the steps since the last finite state again.
@@ -261,9 +261,9 @@ class _Training:
             for i in [i for i in lost if not finite(after[i])]:
                 job, begun = self.members.jobs[i], not_finite.bare(before[i])
                 batch = whole_batch(job, int(begun.step))
-                self.runs[i].record.not_finite(
-                    int(begun.step) + 1, begun, batch, self.rewinds
-                )
+                lost_step = int(begun.step) + 1, begun, batch, self.rewinds
+                if problem := self.runs[i].record.not_finite(*lost_step):
+                    progress.say(f"step {lost_step[0]} is not kept: {problem}")
                 del lost[i]
 
     def _finish(self, progress: RunProgress) -> None:

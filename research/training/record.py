@@ -18,6 +18,7 @@ import fcntl
 import json
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -84,8 +85,9 @@ class Record:
         lines = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(path, text)
-        self._lines = path.open("ab", buffering=0)
-        self._events = Events(self.workdir / "tensorboard", step + 1)
+        with _refusing(self.workdir):
+            self._lines = path.open("ab", buffering=0)
+            self._events = Events(self.workdir / "tensorboard", step + 1)
         return lines[-1]["seconds"] if lines else 0.0
 
     def metrics(self, step: int, seconds: float, values: dict[str, float]) -> None:
@@ -121,13 +123,24 @@ class Record:
         """Writes summary.json."""
         write_json(self.workdir / "summary.json", values)
 
-    def not_finite(self, step: int, state: Any, batch: Any, rewinds: int) -> Path:
-        """Writes what step `step` began from, for `research.training.replay`."""
+    def not_finite(
+        self, step: int, state: Any, batch: Any, rewinds: int
+    ) -> OSError | None:
+        """Writes what step `step` began from, for `research.training.replay`.
+
+        Returns:
+          Why it could not; then nothing of it is left.
+        """
         file = self.workdir / "not_finite" / f"step_{step:08d}.npz"
-        file.parent.mkdir(exist_ok=True)
         arrays = by_name({"state": state, "batch": batch})
-        np.savez_compressed(file, rewinds=rewinds, **arrays)
-        return file
+        try:
+            file.parent.mkdir(exist_ok=True)
+            np.savez_compressed(file, rewinds=rewinds, **arrays)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+            return error
+        return None
 
     def close(self) -> None:
         """Flushes, and gives the workdir back."""
@@ -208,10 +221,27 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: a new one takes the old one's name."""
+    """Writes a file whole or not at all: a new one takes the old one's name.
+
+    Raises:
+      UserError: it cannot be written.
+    """
     new = path.with_name(path.name + ".new")
-    new.write_text(text)
-    os.replace(new, path)
+    with _refusing(path):
+        new.write_text(text)
+        os.replace(new, path)
+
+
+@contextlib.contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Makes one line of what a full or read-only disk raises inside."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}): make room, or make it "
+            f"writable, and start again; what was saved stays"
+        ) from error
 
 
 def _lock(workdir: Path) -> IO[str]:

@@ -17,6 +17,7 @@ class Saving:
         """Takes each run's checkpoints, and what tells the user a line."""
         self._every, self._say = every, say
         self._retry_at: float | None = None  # when to save again, after a failure
+        self._in_trouble = False  # told, and not saved since
 
     def begin(self) -> None:
         """All runs are to be saved now; earlier failures no longer count."""
@@ -30,10 +31,15 @@ class Saving:
             self._failed(problem)
 
     def is_due_again(self) -> bool:
-        """Whether a save has failed and it is time for another; tells of failures."""
+        """Whether a save has failed and it is time for another.
+
+        Tells of the first failure, and when all is saved again.
+        """
         for checkpoints in self._every:
             if problem := checkpoints.problem():
                 self._failed(problem)
+        if not any(checkpoints.is_saving() for checkpoints in self._every):
+            self._tell_of_recovery()
         return self._retry_at is not None and time.perf_counter() > self._retry_at
 
     def finish(self, save: Callable[[], None], step: int) -> None:
@@ -52,14 +58,24 @@ class Saving:
                 folder, kept = self._every[0].folder, self._every[0].steps()[-1:]
                 raise UserError(
                     f"step {step} cannot be saved; saved is {(kept or ['none'])[0]}: "
-                    f"make room in {folder.parent} and start again"
+                    f"make room in {folder.parent}, or make it writable, and start "
+                    f"again"
                 )
+
+        self._tell_of_recovery()
 
     def _has_failed(self) -> bool:
         problems = [checkpoints.problem(wait=True) for checkpoints in self._every]
         return any(problems) or self._retry_at is not None
 
+    def _tell_of_recovery(self) -> None:
+        """All that was begun is over."""
+        if self._in_trouble and self._retry_at is None:
+            self._in_trouble = False
+            self._say("checkpoints are saved again")
+
     def _failed(self, problem: str) -> None:
-        if self._retry_at is None:
+        if not self._in_trouble:
+            self._in_trouble = True
             self._say(f"a checkpoint could not be saved, training goes on: {problem}")
         self._retry_at = time.perf_counter() + RETRY_SECONDS
