@@ -7,9 +7,10 @@
 import os
 import sys
 
-# One file is one process's, so that what a file sets up is set up once; four at most,
-# for each may take a GB or two.
-SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+# One file is one process's, so that what a file sets up is set up once; one more than
+# there are cores, for some wait on others, and four at most, as each takes a GB or two.
+PROCESSES = min((os.cpu_count() or 1) + 1, 4)
+SIDE_BY_SIDE = ("-n", str(PROCESSES), "--dist", "loadfile")
 
 # The tests that run over every part they find.
 CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["chaos"]:
         arguments = [*CHAOS, "-s", "--timeout", "7200", *arguments[1:]]
         os.environ["CHAOS"] = "full"
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0"  # as users' runs are
     arguments = arguments or list(SIDE_BY_SIDE)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])

@@ -8,6 +8,9 @@ from pathlib import Path
 # starve XLA's thread pool unless it has threads to spare (four for each device).
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")
 os.environ.setdefault("NPROC", "16")
+# Compiling takes most of the tests' time, and LLVM's optimizations most of that; the
+# LSTM kernels' tests turn them on again, and so does `launch/run test chaos`.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 CACHE = Path(tempfile.gettempdir()) / "gan-lstm-lab-tests" / "xla"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")

@@ -1,6 +1,7 @@
 """Commands as a user types them, in processes of their own, and two small runs."""
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAVES = "--checkpoint-every 4 --log-every 1"
 GAN = (
     "seed_gan --steps 40 --batch-size 8 --model.width 2 --model.latent 5 "
-    f"--task.ema 0.9 --score-pictures 1000 {SAVES}"
+    f"--task.ema 0.9 --score-pictures 400 {SAVES}"
 )
 LSTM = (
     "seed_lstm --steps 40 --batch-size 8 --model.hidden 4 --validation-examples 50 "
@@ -96,24 +97,41 @@ class Launch:
 
 
 @pytest.fixture(scope="session")
-def launch(tmp_path_factory):
-    return Launch(tmp_path_factory.mktemp("data"))
-
-
-def trained(launch, tmp_path_factory, arguments):
-    workdir = tmp_path_factory.mktemp("runs") / arguments[0]
-    done = launch("train", *arguments, "--workdir", workdir)
-    assert done.returncode == 0, done.stderr
-    return workdir, done
+def of_all(tmp_path_factory):
+    """A folder that the tests' processes share, where several run them."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    (folder / "launch").mkdir(exist_ok=True)
+    return folder / "launch"
 
 
 @pytest.fixture(scope="session")
-def gan_run(launch, tmp_path_factory):
+def launch(of_all):
+    return Launch(of_all / "data")
+
+
+def trained(launch, of_all, arguments):
+    """Workdir of a run in one go, and the ended process; who comes first starts it."""
+    workdir, printed = of_all / arguments[0], of_all / f"{arguments[0]}.json"
+    with (of_all / f"{arguments[0]}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not printed.exists():
+            done = launch("train", *arguments, "--workdir", workdir)
+            assert done.returncode == 0, done.stderr
+            printed.write_text(json.dumps([done.stdout, done.stderr]))
+    return workdir, subprocess.CompletedProcess(
+        arguments, 0, *json.loads(printed.read_text())
+    )
+
+
+@pytest.fixture(scope="session")
+def gan_run(launch, of_all):
     """The workdir of a small GAN trained in one go, and what it printed."""
-    return trained(launch, tmp_path_factory, launch.GAN)
+    return trained(launch, of_all, launch.GAN)
 
 
 @pytest.fixture(scope="session")
-def lstm_run(launch, tmp_path_factory):
+def lstm_run(launch, of_all):
     """The workdir of a small LSTM trained in one go, and what it printed."""
-    return trained(launch, tmp_path_factory, launch.LSTM)
+    return trained(launch, of_all, launch.LSTM)

@@ -151,28 +151,28 @@ def test_killed_and_started_again_it_ends_the_same(launch, request, tmp_path, fa
 
 
 def test_stopped_by_ctrl_c_and_by_a_notice_it_saves_and_ends_the_same(
-    launch, gan_run, tmp_path
+    launch, lstm_run, tmp_path
 ):
-    reference, _ = gan_run
+    reference, _ = lstm_run
     workdir, begun = tmp_path / "stopped", 1
     for number, code, says in [
         (signal.SIGINT, 130, "interrupted, saved"),
         (signal.SIGTERM, 85, "preempted, saved"),
     ]:
-        with launch.start("train", *launch.GAN, "--workdir", workdir) as process:
+        with launch.start("train", *launch.LSTM, "--workdir", workdir) as process:
             launch.wait_for_step(process, workdir, begun + 1)
             os.kill(process.pid, number)
             out, error = process.communicate(timeout=120)
         assert process.returncode == code, error
         assert error == ""
         assert says in out
-        assert "launch/run train seed_gan --steps 40" in out
+        assert "launch/run train seed_lstm --steps 40" in out
         (*_, last) = launch.logged_steps(workdir)
         assert begun < last < STEPS
         # Saved where it stopped, which is a checkpoint's step only by chance.
         assert max(launch.hashes(workdir)) == last
         begun = last
-    rest = launch("train", *launch.GAN, "--workdir", workdir)
+    rest = launch("train", *launch.LSTM, "--workdir", workdir)
     assert rest.returncode == 0, rest.stderr
     assert f"continues at step {begun}" in rest.stdout
     # What was logged when it stopped is the line of an ordinary step.
