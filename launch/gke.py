@@ -44,12 +44,13 @@ def main(arguments: list[str]) -> int:
         )
     place = targets.find(target)
     chosen = choose(name, rest)
+    tools.refuse_batch(chosen.settings, place)
     wanted = jobset.Wanted(
         given or tools.name_for(f"{chosen.name}-{place.name}"),
         place,
         ("train", name, *rest, "--workdir", workdir),
         image,
-        None if image else queued.checkout(),
+        None if image else queued.checkout("name an --image that has the code"),
         spot,
         restarts or 0,
         namespace,

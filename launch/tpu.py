@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> int:
         called, targets.find(target), zone, project, spot, code or "git"
     )
     queued.refuse_wrong(place, workdir)
+    tools.refuse_batch(chosen.settings, place.target)
     work = [name, *rest, "--workdir", workdir]
     if dry:
         for command in queued.commands(place, work):

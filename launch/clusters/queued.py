@@ -149,8 +149,11 @@ def _where(place: Slice) -> list[str]:
 # --- the code ---------------------------------------------------------------------
 
 
-def checkout() -> tuple[str, str]:
+def checkout(otherwise: str = "ship it with --code archive") -> tuple[str, str]:
     """The address of this repository and the commit, which must be there.
+
+    Args:
+      otherwise: the other way to bring the code, for the errors.
 
     Raises:
       UserError: no address, or changes that no commit holds.
@@ -158,15 +161,18 @@ def checkout() -> tuple[str, str]:
     git = ["git", "-C", str(tools.ROOT)]
     if tools.output([*git, "status", "--porcelain"]):
         raise UserError(
-            "the working tree has changes that no commit holds: commit and push them, "
-            "or ship it as it is with --code archive"
+            f"the working tree has changes that no commit holds: commit and push them, "
+            f"or {otherwise}"
+        )
+    if "origin" not in tools.output([*git, "remote"]).splitlines():
+        raise UserError(
+            f"this repository has no remote `origin` to clone it from: push it "
+            f"somewhere, or {otherwise}"
         )
     address = tools.output([*git, "remote", "get-url", "origin"])
     commit = tools.output([*git, "rev-parse", "HEAD"])
     if not tools.output([*git, "branch", "--remotes", "--contains", commit]):
-        raise UserError(
-            f"commit {commit[:9]} is not pushed: push it, or --code archive"
-        )
+        raise UserError(f"commit {commit[:9]} is not pushed: push it, or {otherwise}")
     return address, commit
 
 

@@ -6,8 +6,12 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from launch.ahead.targets import Target
 from research.errors import UserError
+from research.experiment import members
+from research.training.devices import share
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL = {
@@ -49,6 +53,12 @@ def output(command: Sequence[str], given: str | None = None) -> str:
         said = (text.splitlines() or [f"exit code {ended.returncode}"])[-1]
         raise ToolError(f"{shlex.join(command[:4])} …: {said}{_help(text)}", text)
     return ended.stdout.strip()
+
+
+def refuse_batch(settings: Any, target: Target) -> None:
+    """Raises UserError, before anything is paid for, where a batch does not divide."""
+    for experiment in (members(settings) or {"": settings}).values():
+        share(experiment.batch_size, target.devices)
 
 
 def name_for(text: str, longest: int = 40) -> str:

@@ -13,7 +13,13 @@ from research.settings import to_dict
 from research.training import loop, processes
 from research.training.checkpoints import Checkpoints
 from research.training.goodput import Goodput, told
-from research.training.job import Job, prepare, refuse_wrong, with_settings
+from research.training.job import (
+    Job,
+    prepare,
+    refuse_wrong,
+    state_like,
+    with_settings,
+)
 from research.training.record import Record, read_json, read_metrics
 from research.training.stamp import machine, stamp
 from research.training.stop import StopRequest
@@ -83,6 +89,9 @@ def _run_together(
         goodput = stack.enter_context(Goodput())
         with goodput.during("data"):
             jobs = _prepare(name, experiments)
+            # What networks refuse is told before anything is written. Traced once: the
+            # start of the training asks again, and finds it in jax's cache.
+            state_like(next(iter(jobs.values())))
         evaluators = _evaluators(list(jobs.values()))
         for (workdir, job), evaluator in zip(jobs.items(), evaluators, strict=True):
             opened = _open(job, evaluator, workdir, about, stack)

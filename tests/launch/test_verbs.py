@@ -46,6 +46,10 @@ MISTAKES = {
         "train seed_lstm --batch-size 4004",
         "--batch-size 4004 exceeds the 4000 training examples of digits",
     ),
+    "packing": (  # the networks refuse it, and the workdir stays empty
+        "train seed_gan --task.packing 3 --workdir {empty}",
+        "--task.packing 3 does not divide the 32 samples of a device",
+    ),
     "steps": ("train seed_gan --steps 0", "--steps is 0: give 1 or more"),
     "workdir is a file": (
         "train seed_lstm --batch-size 8 --workdir {file}",

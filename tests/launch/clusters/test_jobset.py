@@ -14,11 +14,11 @@ BUCKET = "gs://mine/runs/a"
 
 @pytest.fixture(autouse=True)
 def pushed(monkeypatch):
-    monkeypatch.setattr(queued, "checkout", lambda: COMMIT)
+    monkeypatch.setattr(queued, "checkout", lambda _: COMMIT)
 
 
 def manifest(capsys, *more):
-    command = ["gke", "seed_lstm", "--workdir", BUCKET, *more]
+    command = ["gke", "seed_gan", "--workdir", BUCKET, *more]
     assert main(command) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -75,7 +75,7 @@ def test_without_an_image_an_init_step_makes_the_code(capsys):
     assert code["volumeMounts"] == train["volumeMounts"]
     assert pod["volumes"] == [{"name": "code", "emptyDir": {}}]
     assert train["command"] == [
-        *("launch/run", "train", "seed_lstm", "--workdir", BUCKET)
+        *("launch/run", "train", "seed_gan", "--workdir", BUCKET)
     ]
 
 
@@ -133,8 +133,8 @@ def test_the_published_schema_refuses_a_field_and_a_type(published):
 
 def test_submitted_through_kubectl(capsys, fake):
     kubectl = fake("kubectl")
-    kubectl.answer("create", out="jobset.jobset.x-k8s.io/seed-lstm-v5e-8 created\n")
-    command = ["gke", "seed_lstm", "--workdir", BUCKET, "--target", "v5e-8"]
+    kubectl.answer("create", out="jobset.jobset.x-k8s.io/seed-gan-v5e-8 created\n")
+    command = ["gke", "seed_gan", "--workdir", BUCKET, "--target", "v5e-8"]
     assert main([*command, "--submit"]) == 0
     assert "created" in capsys.readouterr().out
     assert kubectl.calls == [["create", "-f", "-"]]
@@ -151,7 +151,7 @@ def test_submitted_through_kubectl(capsys, fake):
 )
 def test_a_refusal_is_a_line(capsys, fake, error, says):
     fake("kubectl").answer("create", err=error, code=1)
-    command = ["gke", "seed_lstm", "--workdir", BUCKET, "--target", "v5e-8"]
+    command = ["gke", "seed_gan", "--workdir", BUCKET, "--target", "v5e-8"]
     assert main([*command, "--submit"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
@@ -162,6 +162,10 @@ def test_a_refusal_is_a_line(capsys, fake, error, says):
     [
         (["--target", "v5e-9"], "did you mean 'v5e-8'?"),
         (["--target", "v5e-8", "--name", "A b"], "such as a-b"),
+        (
+            ["--target", "v5e-8", "--batch-size", "33"],
+            "does not divide over 8 devices: take 32 or 40",
+        ),
         (["--target", "v5e-8", "--image", "a;b"], "--image 'a;b'"),
         (["--target", "v5e-8", "--workdir", "runs/a"], "give a bucket"),
         (["--target", "v5e-8", "--out", __file__], "name a new file"),
@@ -169,7 +173,7 @@ def test_a_refusal_is_a_line(capsys, fake, error, says):
     ],
 )
 def test_mistakes(capsys, more, says):
-    command = ["gke", "seed_lstm"]
+    command = ["gke", "seed_gan"]
     command += [] if "--workdir" in more else ["--workdir", BUCKET]
     assert main([*command, *more]) == 2
     (line,) = capsys.readouterr().err.splitlines()

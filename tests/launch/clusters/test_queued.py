@@ -165,6 +165,7 @@ def test_dry_run_shows_quoted_commands_and_calls_nothing(gcloud, capsys):
         ("--code zip", "must be git or archive"),
         ("--teardown maybe", "yes or no"),
         ("--batch-size many", ""),
+        ("--batch-size 33", "--batch-size 33 does not divide over 8 devices"),
     ],
 )
 def test_mistakes_call_nothing(gcloud, capsys, more, says):
@@ -210,6 +211,10 @@ def test_git_ships_a_pushed_commit_alone(tmp_path, monkeypatch):
     git("commit", "--quiet", "-m", "one", at=here)
     with pytest.raises(UserError, match="is not pushed"):
         queued.checkout()
+    git("remote", "rename", "origin", "other", at=here)
+    with pytest.raises(UserError, match=r"no remote `origin`.*or name an --image"):
+        queued.checkout("name an --image")
+    git("remote", "rename", "other", "origin", at=here)
     git("push", "--quiet", "origin", "HEAD", at=here)
     assert queued.checkout() == (str(far), git("rev-parse", "HEAD", at=here))
     # The archive takes what is there, committed or not, and nothing that is ignored.
