@@ -51,7 +51,10 @@ GUARDED = (  # a few, for a compilation takes seconds
     Program("forward_kept", "v6e", 64, 512),
     Program("backward", "v5e", 64, 256),
 )
-LONG = (Program("forward", "v6e", 64, 512),)  # to compile: a minute of CPU
+LONG = (  # to compile: a minute of CPU each
+    Program("forward", "v6e", 64, 512),
+    Program("forward", "v6e", 256, 512),
+)
 
 
 class Cycles(NamedTuple):

@@ -104,6 +104,14 @@ def test_any_size_takes_what_was_foreseen(generation, case, dtype, kernel, fores
     check(generation, kernel(case, dtype, generation), *foreseen.pop())
 
 
+@pytest.mark.wide
+@pytest.mark.parametrize("generation", ["v6e", "v7x"])
+def test_twenty_steps_take_what_was_foreseen(generation, foreseen):
+    case = Shape("many_steps", 40, 256, 1, 256)
+    compiled = tpu_compile.forward(case, "bfloat16", generation, keep=None)
+    check(generation, compiled, *foreseen.pop())
+
+
 STREAMED = Shape("cell_4096", 2, 64, 1, 4096)
 CELLS = [
     pytest.param(
