@@ -61,7 +61,6 @@ class Saving:
                     f"make room in {folder.parent}, or make it writable, and start "
                     f"again"
                 )
-
         self._tell_of_recovery()
 
     def _has_failed(self) -> bool:
@@ -69,7 +68,7 @@ class Saving:
         return any(problems) or self._retry_at is not None
 
     def _tell_of_recovery(self) -> None:
-        """All that was begun is over."""
+        """Says that saving works again, once all that was begun is over."""
         if self._in_trouble and self._retry_at is None:
             self._in_trouble = False
             self._say("checkpoints are saved again")
