@@ -78,7 +78,8 @@ def _folder() -> Path:
 
 def _fingerprint(compiler: str, source: Path) -> str:
     """Of the sources, the compiler, the processor and XLA's headers."""
-    headers = sorted(Path(__file__).parent.glob("*.h"))
+    beside = (Path(__file__).parent, source.parent)
+    headers = [file for folder in beside for file in sorted(folder.glob("*.h"))]
     version = subprocess.run(
         [compiler, "--version"], check=True, capture_output=True, text=True
     )

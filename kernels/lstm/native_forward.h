@@ -1,0 +1,133 @@
+// The forward sweep; native.cc says how it goes about it.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "native_steps.h"
+
+namespace {
+
+// Columns of all four gates for kLanes cells side by side: [depth, i f g o of the cells].
+void pack_gates(const float* w, long depth, long hidden, long cell, float* to) {
+  const long count = std::min<long>(kLanes, hidden - cell);
+  for (long k = 0; k < depth; ++k)
+    for (int gate = 0; gate < kGates; ++gate, to += kLanes)
+      store(to, load(w + (k * kGates + gate) * hidden + cell, count));
+}
+
+struct Forward {
+  long time, batch, features, hidden;
+  const float *x, *xp, *bias;  // x with features and a bias, or xp
+  std::vector<float> packed;   // [panels, features + hidden, 4·kLanes]
+  Masks masks;
+  bool reverse;
+  float *y, *gates, *cells;
+  // The state, [batch, hidden]: h that enters a step, as wh sees it, and what leaves.
+  std::vector<float> h, seen, next;
+  float* c;
+
+  long panels() const { return (hidden + kLanes - 1) / kLanes; }
+  long depth() const { return features + hidden; }
+
+  // Before a step: restarts rows and masks what wh sees.
+  void enter(long t, long first, long last) {
+    for (long b = first; b < last; ++b) {
+      float *row = h.data() + b * hidden, *cell = c + b * hidden;
+      if (masks.reset(t, b) && masks.valid(t, b)) {
+        std::fill(row, row + hidden, 0.f);
+        std::fill(cell, cell + hidden, 0.f);
+      }
+      if (masks.h_mask)
+        for (long j = 0; j < hidden; ++j)
+          seen[b * hidden + j] = row[j] * masks.h_mask[b * hidden + j];
+    }
+  }
+
+  // One step of rows first .. last for one panel of cells.
+  void step(long t, long first, long last, long panel) {
+    const long blocks = (last - first + kGateRows - 1) / kGateRows;
+    for (long block = 0; block < blocks; ++block) {
+      const long begin = first + native::block_start(last - first, blocks, block);
+      const long end = first + native::block_start(last - first, blocks, block + 1);
+      native::with_rows<kGateRows>(end - begin, [&](auto rows) {
+        tile<decltype(rows)::value>(t, begin, panel);
+      });
+    }
+  }
+
+  template <int R>
+  void tile(long t, long first, long panel) {
+    const long cell = panel * kLanes, count = std::min<long>(kLanes, hidden - cell);
+    const long wide = kGates * hidden, row = t * batch + first;
+    Vector sums[R][kGates];
+    for (int r = 0; r < R; ++r)
+      for (int gate = 0; gate < kGates; ++gate) {
+        const float* from = xp ? xp + (row + r) * wide : bias;
+        sums[r][gate] = load(from + gate * hidden + cell, count);
+      }
+    const float* w = &packed[panel * depth() * kGates * kLanes];
+    if (x)
+      native::multiply_add(sums, x + row * features, features, 1, w, features);
+    const float* before = (masks.h_mask ? seen : h).data() + first * hidden;
+    native::multiply_add(sums, before, hidden, 1, w + features * kGates * kLanes, hidden);
+    for (int r = 0; r < R; ++r) leave(sums[r], t, first + r, cell, count);
+  }
+
+  // From one row's sums to its gates, c and h.
+  void leave(Vector (&sums)[kGates], long t, long b, long cell, long count) {
+    const long at = b * hidden + cell, out = (t * batch + b) * hidden + cell;
+    const Vector before = load(c + at, count);
+    const Vector i = native::sigmoid(sums[0]), f = native::sigmoid(sums[1]);
+    const Vector g = native::tanh(sums[2]), o = native::sigmoid(sums[3]);
+    if (cells) store(cells + out, before, count);
+    if (gates) {
+      float* to = gates + (t * batch + b) * kGates * hidden + cell;
+      store(to, i, count), store(to + hidden, f, count);
+      store(to + 2 * hidden, g, count), store(to + 3 * hidden, o, count);
+    }
+    if (!masks.valid(t, b)) {
+      store(&next[at], load(&h[at], count), count);
+      store(y + out, Vector{}, count);
+      return;
+    }
+    const Vector after = f * before + i * g, h_after = o * native::tanh(after);
+    store(c + at, after, count);
+    store(&next[at], h_after, count);
+    store(y + out, h_after, count);
+  }
+
+  void finish(long first, long last) {
+    std::copy_n(next.data() + first * hidden, (last - first) * hidden,
+                h.data() + first * hidden);
+  }
+};
+
+void run(ffi::ThreadPool pool, Forward& of) {
+  const long threads = native::threads(pool), panels = of.panels();
+  auto at = [&](long i) { return of.reverse ? of.time - 1 - i : i; };
+  if (by_rows(of.batch, threads)) {
+    const long groups = std::min(threads, std::max(1L, of.batch / kGateRows));
+    native::share(pool, groups, [&](long group) {
+      const long first = native::block_start(of.batch, groups, group);
+      const long last = native::block_start(of.batch, groups, group + 1);
+      for (long i = 0; i < of.time; ++i) {
+        of.enter(at(i), first, last);
+        for (long p = 0; p < panels; ++p) of.step(at(i), first, last, p);
+        of.finish(first, last);
+      }
+    });
+    return;
+  }
+  for (long i = 0; i < of.time; ++i) {
+    of.enter(at(i), 0, of.batch);
+    const long tasks = std::min(panels, threads);
+    native::share(pool, tasks, [&](long task) {
+      const long last = native::block_start(panels, tasks, task + 1);
+      for (long p = native::block_start(panels, tasks, task); p < last; ++p)
+        of.step(at(i), 0, of.batch, p);
+    });
+    of.finish(0, of.batch);
+  }
+}
+
+}  // namespace
