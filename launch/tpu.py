@@ -54,8 +54,8 @@ def main(arguments: list[str]) -> int:
     tools.refuse_batch(chosen.settings, place.target)
     work = [name, *rest, "--workdir", workdir]
     if dry:
-        for command in queued.commands(place, work):
-            print(shlex.join(command))
+        lines = [shlex.join(command) for command in queued.commands(place, work)]
+        print("\n".join(lines))
         return 0
     tools.needed("gcloud")
     if place.code == "git":

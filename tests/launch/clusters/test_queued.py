@@ -184,6 +184,17 @@ def test_mistakes_call_nothing(gcloud, capsys, more, says):
     assert gcloud.calls == []
 
 
+def test_commands_that_cannot_all_be_shown_are_not_shown(monkeypatch, capsys):
+    def checkout():
+        raise UserError("there is no remote")
+
+    monkeypatch.setattr(queued, "checkout", checkout)
+    assert main([*COMMAND.replace("--code archive", "").split(), "--dry-run"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "tpu: there is no remote\n"
+
+
 def test_without_gcloud_it_says_so(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(COMMAND.split()) == 2
