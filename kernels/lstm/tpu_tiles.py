@@ -40,7 +40,7 @@ class Generation(NamedTuple):
 
     Blocks it takes exactly as `need` adds them up. What lies between follows no rule
     that we know (the same kernel of 192 rows took 12 bytes a row and cell for 128 cells
-    and 28 for 512): these are the most that was seen over some 130 sizes, batches of 1
+    and 28 for 512): these are the most that was seen over some 210 sizes, batches of 1
     to 1,000 and 64 to 1,024 cells, with libtpu 0.0.42.1.
     """
 
@@ -54,7 +54,7 @@ class Generation(NamedTuple):
 
 SMALL = Between(1408 * KIB, 22, 70)  # 32 bits, units of 128
 LARGE = Between(1408 * KIB, 22, 33)  # of 256
-V4 = Between(768 * KIB, 17, 37), Between(1408 * KIB, 22, 47)
+V4 = Between(768 * KIB, 17, 37), Between(1408 * KIB, 22, 60)
 GENERATIONS = {
     "v4": Generation(128, "TPU v4", "v4:2x2x1", 16 * MIB, *V4),
     "v5e": Generation(

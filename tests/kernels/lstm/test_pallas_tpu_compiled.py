@@ -63,7 +63,10 @@ def spread(count: int) -> list[Any]:
         marks = [] if n < QUICK else pytest.mark.wide
         call = pytest.param(generation, case, dtype, kernel, id=name, marks=marks)
         calls.append(call)
-    return calls
+    # Of another seed: it took 0.45 MiB more than was foreseen, and did not compile.
+    case = Shape("v4-float32-backward-119x647", 3, 119, 1, 647, 0, True, h_mask=True)
+    arguments = ("v4", case, "float32", tpu_compile.backward)
+    return [*calls, pytest.param(*arguments, id=case.name, marks=pytest.mark.wide)]
 
 
 @pytest.fixture
