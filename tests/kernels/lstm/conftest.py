@@ -19,16 +19,18 @@ from kernels.lstm.cases import Shape
 Floats = Any  # float64 numpy, or jax arrays of any dtype
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def optimized():
     """The kernels are tested as they ship: with all that LLVM does to them."""
     name = "jax_disable_most_optimizations"
     others = jax.config.values[name]
-    jax.config.update(name, False)
-    jax.clear_caches()  # they do not ask how a program was compiled
-    yield
-    jax.config.update(name, others)
-    jax.clear_caches()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(name.upper(), "0")
+        jax.config.update(name, False)
+        jax.clear_caches()  # they do not ask how a program was compiled
+        yield
+        jax.config.update(name, others)
+        jax.clear_caches()
 
 
 class Arrays(NamedTuple):
