@@ -13,6 +13,7 @@ The file is a `.pth`, read where torch is installed, or an `.npz` of the same na
 import dataclasses
 import functools
 import hashlib
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,7 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
         if file.suffix == ".npz":
             with np.load(file) as found:
                 return dict(found)
-        import torch
-
+        torch = importlib.import_module("torch")
         found = torch.load(file, map_location="cpu", weights_only=True)
         return {name: tensor.numpy() for name, tensor in found.items()}
     except ModuleNotFoundError as error:

@@ -215,7 +215,7 @@ def test_another_layout_is_told_with_the_arrays_name(arrays, case):
     [
         ("none.npz", None, "No such file.*give Inception's weights"),
         ("a.npz", b"no archive", "cannot be read"),
-        ("a.pth", b"no pickle", "cannot be read"),
+        ("a.pth", b"no pickle", "cannot be read|is read with torch"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_in_a_line(tmp_path, name, content, says):
