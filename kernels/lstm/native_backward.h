@@ -25,6 +25,12 @@ struct Backward {
   float *dz, *dh, *dc;  // the last two [batch, hidden]: they arrive, and they leave
 
   long panels() const { return (hidden + kBack - 1) / kBack; }
+  long at(long i) const { return reverse ? i : time - 1 - i; }
+
+  // Before a step: dz of its rows.
+  void enter(long t, long first, long last) {
+    for (long b = first; b < last; ++b) gate_gradients(t, b);
+  }
 
   // dz of one row, and the cotangent of the c that entered the step.
   void gate_gradients(long t, long b) {
@@ -54,15 +60,10 @@ struct Backward {
   }
 
   // The cotangent of the h that entered the step, for rows and one panel of cells.
-  void state_gradients(long t, long first, long last, long panel) {
-    const long blocks = (last - first + kRows - 1) / kRows;
-    for (long block = 0; block < blocks; ++block) {
-      const long begin = first + native::block_start(last - first, blocks, block);
-      const long end = first + native::block_start(last - first, blocks, block + 1);
-      native::with_rows<kRows>(end - begin, [&](auto rows) {
-        tile<decltype(rows)::value>(t, begin, panel);
-      });
-    }
+  void step(long t, long first, long last, long panel) {
+    native::in_blocks<kRows>(last - first, [&](long begin, auto rows) {
+      tile<decltype(rows)::value>(t, first + begin, panel);
+    });
   }
 
   template <int R>
@@ -84,32 +85,8 @@ struct Backward {
       }
     }
   }
-};
 
-void run(ffi::ThreadPool pool, Backward& of) {
-  const long threads = native::threads(pool), panels = of.panels();
-  auto at = [&](long i) { return of.reverse ? i : of.time - 1 - i; };
-  if (by_rows(of.batch, threads)) {
-    const long groups = std::min(threads, std::max(1L, of.batch / kGateRows));
-    native::share(pool, groups, [&](long group) {
-      const long first = native::block_start(of.batch, groups, group);
-      const long last = native::block_start(of.batch, groups, group + 1);
-      for (long i = 0; i < of.time; ++i) {
-        for (long b = first; b < last; ++b) of.gate_gradients(at(i), b);
-        for (long p = 0; p < panels; ++p) of.state_gradients(at(i), first, last, p);
-      }
-    });
-    return;
-  }
-  for (long i = 0; i < of.time; ++i) {
-    for (long b = 0; b < of.batch; ++b) of.gate_gradients(at(i), b);
-    const long tasks = std::min(panels, threads);
-    native::share(pool, tasks, [&](long task) {
-      const long last = native::block_start(panels, tasks, task + 1);
-      for (long p = native::block_start(panels, tasks, task); p < last; ++p)
-        of.state_gradients(at(i), 0, of.batch, p);
-    });
-  }
-}
+  void finish(long, long) {}  // h and c leave where they arrived
+};
 
 }  // namespace

@@ -28,6 +28,7 @@ struct Forward {
 
   long panels() const { return (hidden + kLanes - 1) / kLanes; }
   long depth() const { return features + hidden; }
+  long at(long i) const { return reverse ? time - 1 - i : i; }
 
   // Before a step: restarts rows and masks what wh sees.
   void enter(long t, long first, long last) {
@@ -45,14 +46,9 @@ struct Forward {
 
   // One step of rows first .. last for one panel of cells.
   void step(long t, long first, long last, long panel) {
-    const long blocks = (last - first + kGateRows - 1) / kGateRows;
-    for (long block = 0; block < blocks; ++block) {
-      const long begin = first + native::block_start(last - first, blocks, block);
-      const long end = first + native::block_start(last - first, blocks, block + 1);
-      native::with_rows<kGateRows>(end - begin, [&](auto rows) {
-        tile<decltype(rows)::value>(t, begin, panel);
-      });
-    }
+    native::in_blocks<kGateRows>(last - first, [&](long begin, auto rows) {
+      tile<decltype(rows)::value>(t, first + begin, panel);
+    });
   }
 
   template <int R>
@@ -101,33 +97,5 @@ struct Forward {
                 h.data() + first * hidden);
   }
 };
-
-void run(ffi::ThreadPool pool, Forward& of) {
-  const long threads = native::threads(pool), panels = of.panels();
-  auto at = [&](long i) { return of.reverse ? of.time - 1 - i : i; };
-  if (by_rows(of.batch, threads)) {
-    const long groups = std::min(threads, std::max(1L, of.batch / kGateRows));
-    native::share(pool, groups, [&](long group) {
-      const long first = native::block_start(of.batch, groups, group);
-      const long last = native::block_start(of.batch, groups, group + 1);
-      for (long i = 0; i < of.time; ++i) {
-        of.enter(at(i), first, last);
-        for (long p = 0; p < panels; ++p) of.step(at(i), first, last, p);
-        of.finish(first, last);
-      }
-    });
-    return;
-  }
-  for (long i = 0; i < of.time; ++i) {
-    of.enter(at(i), 0, of.batch);
-    const long tasks = std::min(panels, threads);
-    native::share(pool, tasks, [&](long task) {
-      const long last = native::block_start(panels, tasks, task + 1);
-      for (long p = native::block_start(panels, tasks, task); p < last; ++p)
-        of.step(at(i), 0, of.batch, p);
-    });
-    of.finish(0, of.batch);
-  }
-}
 
 }  // namespace

@@ -1,5 +1,6 @@
-// What the sweeps have in common: sizes of tiles, masks, who takes which rows.
+// What the sweeps have in common: sizes of tiles, masks, the way through the steps.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
 #include "../native/functions.h"
@@ -38,6 +39,36 @@ struct Masks {
 // Whether threads take rows, each through all steps, or share the cells of each step.
 bool by_rows(long batch, long threads) {
   return batch >= 2 * kGateRows || threads == 1;
+}
+
+// All steps of a sweep, at(0), at(1), …: each is entered, taken panel by panel of cells,
+// and finished, for rows first .. last.
+template <typename Sweep>
+void run(ffi::ThreadPool pool, Sweep& of) {
+  const long threads = native::threads(pool), panels = of.panels();
+  if (by_rows(of.batch, threads)) {
+    const long groups = std::min(threads, std::max(1L, of.batch / kGateRows));
+    native::share(pool, groups, [&](long group) {
+      const long first = native::block_start(of.batch, groups, group);
+      const long last = native::block_start(of.batch, groups, group + 1);
+      for (long i = 0; i < of.time; ++i) {
+        of.enter(of.at(i), first, last);
+        for (long p = 0; p < panels; ++p) of.step(of.at(i), first, last, p);
+        of.finish(first, last);
+      }
+    });
+    return;
+  }
+  for (long i = 0; i < of.time; ++i) {
+    of.enter(of.at(i), 0, of.batch);
+    const long tasks = std::min(panels, threads);
+    native::share(pool, tasks, [&](long task) {
+      const long last = native::block_start(panels, tasks, task + 1);
+      for (long p = native::block_start(panels, tasks, task); p < last; ++p)
+        of.step(of.at(i), 0, of.batch, p);
+    });
+    of.finish(0, of.batch);
+  }
 }
 
 }  // namespace

@@ -55,19 +55,14 @@ struct Weights {
 
   void add(const float* left, long size, long depth, long first, long last,
            const float* packed, float* block, float* to) {
-    const long blocks = (size + kRows - 1) / kRows;
-    for (long i = 0; i < blocks; ++i) {
-      const long begin = native::block_start(size, blocks, i);
-      const long count = native::block_start(size, blocks, i + 1) - begin;
-      native::with_rows<kRows>(count, [&](auto constant) {
-        constexpr int R = decltype(constant)::value;
-        for (long k = 0; k < depth; ++k)
-          std::memcpy(block + k * R, left + k * size + begin, R * sizeof(float));
-        for (long panel = first; panel < last; ++panel)
-          tile<R>(block, packed + (panel - first) * kChunk * kBack, depth, panel,
-                  to + begin * columns + panel * kBack);
-      });
-    }
+    native::in_blocks<kRows>(size, [&](long begin, auto count) {
+      constexpr int R = decltype(count)::value;
+      for (long k = 0; k < depth; ++k)
+        std::memcpy(block + k * R, left + k * size + begin, R * sizeof(float));
+      for (long panel = first; panel < last; ++panel)
+        tile<R>(block, packed + (panel - first) * kChunk * kBack, depth, panel,
+                to + begin * columns + panel * kBack);
+    });
   }
 
   template <int R>

@@ -46,4 +46,15 @@ inline void with_rows(int rows, F&& f) {
 // 12, not 4 of 14 and one of 8.
 inline long block_start(long total, long blocks, long i) { return total * i / blocks; }
 
+// Calls f(first row, number of rows as a constant) for nearly equal blocks of all rows.
+template <int kMost, typename F>
+inline void in_blocks(long rows, F&& f) {
+  const long blocks = (rows + kMost - 1) / kMost;
+  for (long i = 0; i < blocks; ++i) {
+    const long first = block_start(rows, blocks, i);
+    with_rows<kMost>(block_start(rows, blocks, i + 1) - first,
+                     [&](auto count) { f(first, count); });
+  }
+}
+
 }  // namespace native
