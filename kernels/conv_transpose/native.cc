@@ -147,7 +147,6 @@ void gather(ffi::ThreadPool pool, const Gather& of, long batch, const float* x,
   const long positions = runs.size(), panels = of.panels(), depth = of.depth();
   const long in_size = of.in_height() * of.in_width() * of.inputs;
   const long out_size = positions * of.outputs;
-  const long blocks = (batch + kRows - 1) / kRows;
   std::vector<float> packed(panels * depth * kWidth);
   native::share(pool, panels, [&](long panel) {
     of.pack(kernel, panel, &packed[panel * depth * kWidth]);
@@ -159,20 +158,15 @@ void gather(ffi::ThreadPool pool, const Gather& of, long batch, const float* x,
     const float* w = &packed[panel * depth * kWidth];
     const long wide = std::min<long>(kWidth, of.outputs - panel * kWidth);
     for (long p = group * wide_group; p < (group + 1) * wide_group; ++p)
-      for (long block = 0; block < blocks; ++block) {
-        const long first = native::block_start(batch, blocks, block);
-        const long rows = native::block_start(batch, blocks, block + 1) - first;
+      native::in_blocks<kRows>(batch, [&](long first, auto rows) {
+        Vector sums[decltype(rows)::value][kVectors] = {};
         const float* from = x + first * in_size;
         float* to = y + first * out_size + p * of.outputs + panel * kWidth;
-        native::with_rows<kRows>(rows, [&](auto constant) {
-          constexpr int R = decltype(constant)::value;
-          Vector sums[R][kVectors] = {};
-          for (const Run& run : runs[p])
-            native::multiply_add(sums, from + run.source, in_size, 1,
-                                 w + run.row * kWidth, run.length);
-          put(sums, to, out_size, wide);
-        });
-      }
+        for (const Run& run : runs[p])
+          native::multiply_add(sums, from + run.source, in_size, 1,
+                               w + run.row * kWidth, run.length);
+        put(sums, to, out_size, wide);
+      });
   });
 }
 
@@ -255,41 +249,36 @@ void add_taps(const Weight& of, long i, long wide, const float* x, const float* 
   const long in_size = rows.in * of.in_width * of.inputs;
   const long out_size = rows.out * columns.out * kWidth;
   const long step = columns.stride * of.inputs;
-  const long blocks = (of.channels + kRows - 1) / kRows;
   for (long j = 0; j < of.taps; ++j) {
     long low = 0, high = columns.out;  // outputs whose tap lies in the picture
     while (!of.merged() && low < high && columns.source(low, j) < 0) ++low;
     while (!of.merged() && high > low && columns.source(high - 1, j) >= columns.in)
       --high;
     const long left = of.merged() ? 0 : columns.source(low, j);
-    for (long block = 0; block < blocks; ++block) {
-      const long first = native::block_start(of.channels, blocks, block);
-      const long count = native::block_start(of.channels, blocks, block + 1) - first;
+    native::in_blocks<kRows>(of.channels, [&](long first, auto count) {
       float* to = sums_at + (j * of.channels + first) * of.outputs;
-      native::with_rows<kRows>(count, [&](auto constant) {
-        constexpr int R = decltype(constant)::value;
-        Vector sums[R][kVectors];
-        float edge[R][kWidth];
-        const bool whole = wide == kWidth;
-        for (int r = 0; r < R && !whole; ++r)
-          std::memcpy(edge[r], to + r * of.outputs, wide * sizeof(float));
-        for (int r = 0; r < R; ++r)
-          for (int v = 0; v < kVectors; ++v)
-            sums[r][v] = native::load((whole ? to + r * of.outputs : edge[r]) +
-                                      v * kLanes);
-        for (long b = 0; b < batch; ++b)
-          for (long y = 0; y < rows.out; ++y) {
-            const long down = rows.source(y, i);
-            if (!rows.inside(down)) continue;
-            const float* a = x + b * in_size + first +
-                             (down * of.in_width + left) * of.inputs;
-            native::multiply_add(sums, a, 1, step,
-                                 g + b * out_size + (y * columns.out + low) * kWidth,
-                                 high - low);
-          }
-        put(sums, to, of.outputs, wide);
-      });
-    }
+      constexpr int R = decltype(count)::value;
+      Vector sums[R][kVectors];
+      float edge[R][kWidth];
+      const bool whole = wide == kWidth;
+      for (int r = 0; r < R && !whole; ++r)
+        std::memcpy(edge[r], to + r * of.outputs, wide * sizeof(float));
+      for (int r = 0; r < R; ++r)
+        for (int v = 0; v < kVectors; ++v)
+          sums[r][v] = native::load((whole ? to + r * of.outputs : edge[r]) +
+                                    v * kLanes);
+      for (long b = 0; b < batch; ++b)
+        for (long y = 0; y < rows.out; ++y) {
+          const long down = rows.source(y, i);
+          if (!rows.inside(down)) continue;
+          const float* a = x + b * in_size + first +
+                           (down * of.in_width + left) * of.inputs;
+          native::multiply_add(sums, a, 1, step,
+                               g + b * out_size + (y * columns.out + low) * kWidth,
+                               high - low);
+        }
+      put(sums, to, of.outputs, wide);
+    });
   }
 }
 
@@ -327,7 +316,6 @@ ffi::Error Products(ffi::ThreadPool pool, Buffer a, Buffer w, Result y, bool a_t
   const long many = to[0], rows = to[1], columns = to[2];
   const long depth = w.dimensions()[w_turned ? 2 : 1];
   const long row = a_turned ? 1 : depth, step = a_turned ? rows : 1;
-  const long blocks = (rows + kRows - 1) / kRows;
   const long panels = (columns + kWidth - 1) / kWidth;
   native::share(pool, many, [&](long m) {
     const float* left = a.typed_data() + m * rows * depth;
@@ -346,16 +334,12 @@ ffi::Error Products(ffi::ThreadPool pool, Buffer a, Buffer w, Result y, bool a_t
                       wide * sizeof(float));
       const float* right = in_place ? matrix + panel * kWidth : packed.data();
       const long pitch = in_place ? columns : kWidth;
-      for (long block = 0; block < blocks; ++block) {
-        const long first = native::block_start(rows, blocks, block);
-        const long count = native::block_start(rows, blocks, block + 1) - first;
-        native::with_rows<kRows>(count, [&](auto constant) {
-          Vector sums[decltype(constant)::value][kVectors] = {};
-          native::multiply_add(sums, left + first * row, row, step, right, depth, pitch);
-          put(sums, y->typed_data() + (m * rows + first) * columns + panel * kWidth,
-              columns, wide);
-        });
-      }
+      native::in_blocks<kRows>(rows, [&](long first, auto count) {
+        Vector sums[decltype(count)::value][kVectors] = {};
+        native::multiply_add(sums, left + first * row, row, step, right, depth, pitch);
+        put(sums, y->typed_data() + (m * rows + first) * columns + panel * kWidth,
+            columns, wide);
+      });
     }
   });
   return ffi::Error::Success();
@@ -369,7 +353,6 @@ ffi::Error Mix(ffi::ThreadPool pool, Buffer matrix, Buffer x, Result y, bool bac
   const long many = back ? from[1] : from[0];
   const long pitch = back ? many * columns : columns;
   const long row = back ? columns : many * columns;
-  const long blocks = (rows + kRows - 1) / kRows;
   const long panels = (columns + kWidth - 1) / kWidth, group = 8;
   const long groups = (panels + group - 1) / group;
   native::share(pool, many * groups, [&](long task) {
@@ -382,16 +365,12 @@ ffi::Error Mix(ffi::ThreadPool pool, Buffer matrix, Buffer x, Result y, bool bac
       for (long k = 0; k < depth; ++k)  // it is read again for every block of rows
         std::memcpy(&packed[k * kWidth], in + k * pitch + p * kWidth,
                     wide * sizeof(float));
-      for (long block = 0; block < blocks; ++block) {
-        const long first = native::block_start(rows, blocks, block);
-        const long count = native::block_start(rows, blocks, block + 1) - first;
-        native::with_rows<kRows>(count, [&](auto constant) {
-          Vector sums[decltype(constant)::value][kVectors] = {};
-          native::multiply_add(sums, matrix.typed_data() + first * depth, depth, 1,
-                               packed.data(), depth);
-          put(sums, out + first * row + p * kWidth, row, wide);
-        });
-      }
+      native::in_blocks<kRows>(rows, [&](long first, auto count) {
+        Vector sums[decltype(count)::value][kVectors] = {};
+        native::multiply_add(sums, matrix.typed_data() + first * depth, depth, 1,
+                             packed.data(), depth);
+        put(sums, out + first * row + p * kWidth, row, wide);
+      });
     }
   });
   return ffi::Error::Success();
