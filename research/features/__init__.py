@@ -5,12 +5,13 @@ here has
 
   NAME    the word that the metrics' names begin with: "digit" gives `digit_frechet`
   TITLE   the same for a reader: "digit features"
+  CLASSES whether it tells of which class a picture is: `Seen.probabilities`
   see(images) -> Seen
   dimensions(shape) -> features of a picture (height, width, channels); a UserError for
       pictures that it cannot judge
 
 One that reads a file of the user's has `configured(file)` instead of the functions,
-which gives an object with all four, and is named with it: `inception:FILE`.
+which gives an object with all five, and is named with it: `inception:FILE`.
 
 Distances in different features do not compare. The word FID is kept for Inception's.
 """

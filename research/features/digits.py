@@ -8,6 +8,7 @@ from research.metrics import digit_features
 
 NAME = "digit"
 TITLE = "digit features"
+CLASSES = True
 
 
 def see(images: np.ndarray) -> Seen:

@@ -17,6 +17,7 @@ from research.sources import small_digits
 
 NAME = "pixel"
 TITLE = "pixels"
+CLASSES = True
 WIDTH = 0.35  # h
 SIDE = 8
 CHUNK = 4_096  # digits at a time: 24 MB of distances

@@ -41,6 +41,7 @@ class Inception:
     weights: dict[str, tuple[Any, Any]]  # on the device
     TITLE: str  # with the first digits of the file's SHA-256, as torch names its files
     NAME: str = NAME
+    CLASSES: bool = False
 
     def see(self, images: np.ndarray) -> Seen:
         """uint8 [pictures, height, width, 1 or 3] → 2,048 features of each."""

@@ -10,6 +10,7 @@ from research.features import Seen
 
 NAME = "pixel"
 TITLE = "means of at most 8×8 fields"
+CLASSES = False
 FIELDS = 8  # along each side
 
 

@@ -60,8 +60,7 @@ def watch(samples: np.ndarray, dataset: Any) -> dict[str, float]:
     """How much pictures differ, and of how many classes they are where it is known."""
     found = {"diversity": float(pictures.pair_distances(samples).mean())}
     judge = features.of(dataset)
-    # One picture tells whether classes are known: others' features may be costly.
-    if judge.see(samples[:1]).probabilities is not None:
+    if judge.CLASSES:
         found["modes"] = float(len(np.unique(judge.see(samples).labels())))
     return found
 

@@ -46,6 +46,7 @@ def test_every_file_sees_as_many_features_as_it_says(name):
         np.testing.assert_allclose(
             part.see(images[3:5]).features, seen.features[3:5], rtol=1e-4, atol=1e-4
         )
+        assert (seen.probabilities is not None) == part.CLASSES
         if seen.probabilities is not None:
             np.testing.assert_allclose(seen.probabilities.sum(-1), 1, atol=1e-5)
 

@@ -128,6 +128,7 @@ def test_the_features_are_those_of_torchs_layers(torch, arrays, file, monkeypatc
     images = np.random.default_rng(SEED).integers(0, 256, (3, 20, 31, 3), np.uint8)
     found = part.configured(file).see(images)
     assert found.probabilities is None
+    assert not part.configured(file).CLASSES
     want = torchs(torch, arrays, np.asarray(inception.scaled(images, 107)))
     assert found.features.shape == want.shape == (3, 2048)
     scale = want.std()
