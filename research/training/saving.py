@@ -38,8 +38,7 @@ class Saving:
         for checkpoints in self._every:
             if problem := checkpoints.problem():
                 self._failed(problem)
-        if not any(checkpoints.is_saving() for checkpoints in self._every):
-            self._tell_of_recovery()
+        self._tell_of_recovery()
         return self._retry_at is not None and time.perf_counter() > self._retry_at
 
     def finish(self, save: Callable[[], None], step: int) -> None:
@@ -69,7 +68,9 @@ class Saving:
 
     def _tell_of_recovery(self) -> None:
         """Says that saving works again, once all that was begun is over."""
-        if self._in_trouble and self._retry_at is None:
+        if not self._in_trouble or self._retry_at is not None:
+            return
+        if not any(checkpoints.is_saving() for checkpoints in self._every):
             self._in_trouble = False
             self._say("checkpoints are saved again")
 

@@ -5,6 +5,7 @@ The disks are real: a tmpfs of 8 MB that a file fills, and a read-only mount ove
 
 import contextlib
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -53,8 +54,16 @@ def read_only(workdir):
     subprocess.run(["umount", "--lazy", str(workdir)], check=True)
 
 
+def wait_for(checkpoint):
+    """Until it has its name: it is written beside the training, and then committed."""
+    until = time.monotonic() + 60
+    while not checkpoint.exists():
+        assert time.monotonic() < until, checkpoint
+        time.sleep(0.005)
+
+
 def between(first, last, harm):
-    """A record of a disk that is harmed from one logged step to another."""
+    """A record of a disk that is harmed from one logged step, after 3, to another."""
 
     class Harmed(Record):
         harmed = contextlib.ExitStack()
@@ -62,6 +71,7 @@ def between(first, last, harm):
         def metrics(self, step, seconds, values):
             super().metrics(step, seconds, values)
             if step == first:
+                wait_for(self.workdir / "checkpoints" / "3")
                 self.harmed.enter_context(harm(self.workdir))
             if step == last:
                 self.harmed.close()
