@@ -122,8 +122,8 @@ def test_no_rows_at_all(backend, oracle):
 
 def test_twice_the_same_call_is_the_same_to_the_bit(backend, oracle):
     p, arrays, cotangents = ready(oracle, CASES["masked"])
-    run = oracle.compiled(p, backend=backend)
-    same(run(arrays, cotangents), run(arrays, cotangents))
+    first = oracle.compiled(p, backend=backend)(arrays, cotangents)
+    same(oracle.compiled(p, backend=backend)(arrays, cotangents), first)
 
 
 def test_rows_do_not_see_each_other(backend, oracle):

@@ -45,7 +45,7 @@ def test_value_and_gradients_are_the_oracles(case, policy, oracle):
         oracle.near(run(arrays, one)[1], exact, relative=1e-5)
 
 
-@pytest.mark.parametrize("threads", [1, 5])
+@pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("case", ["masked", "tall"])
 def test_the_threads_that_share_the_work_change_no_bit(case, threads, oracle, tmp_path):
     """One thread takes rows, several take cells or rows: the sums are the same."""
