@@ -15,7 +15,6 @@ SIDE_BY_SIDE = ("-n", str(PROCESSES), "--dist", "loadfile")
 # The tests that run over every part they find.
 CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
 
-
 # Runs that are cut short: of one process, of several.
 CHAOS = ("tests/chaos", "tests/launch/test_processes.py")
 
@@ -23,7 +22,7 @@ CHAOS = ("tests/chaos", "tests/launch/test_processes.py")
 def main(arguments: list[str]) -> int:
     """`test [chaos|compilers] [--fork PACKAGE] [pytest's arguments]`; becomes pytest.
 
-    Without arguments all tests run, as many files at once as there are cores.
+    Without arguments all tests run, several files at once.
 
     chaos           the full form of what cuts runs short; all tests hold a short form
     compilers       the largest sizes and fifty odd ones, compiled for every TPU
