@@ -6,10 +6,12 @@ in one line on stderr and code 2.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 from launch._memory import keep_freed_memory
+from research.training.stop import PREEMPTED
 
 
 def main(arguments: list[str]) -> int:
@@ -69,4 +71,7 @@ def usage() -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["train"]:
+        # A notice before `train` listens itself: nothing is begun, start again.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
     sys.exit(main(sys.argv[1:]))

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     with stops.listening() as stop:
         chosen = choose(rest[0], rest[1:], also)
         place = workdir or Path("runs") / chosen.name
-        with _place_of_this_process(place) as folder:
+        with _place_of_this_process(place, stop) as folder:
             verdict = train(chosen, folder, stop, failures)
     if verdict in ("interrupted", "preempted"):
         again = shlex.join(["launch/run", "train", *arguments])
@@ -46,7 +46,9 @@ def main(arguments: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _place_of_this_process(workdir: str | Path) -> Iterator[Path]:
+def _place_of_this_process(
+    workdir: str | Path, stop: stops.StopRequest
+) -> Iterator[Path]:
     """The folder to train in; of several processes the first one has the workdir."""
     how = os.environ.get(supervised.OF_CHILD)
     if how is None:
@@ -55,7 +57,7 @@ def _place_of_this_process(workdir: str | Path) -> Iterator[Path]:
         return
     from research.training import processes
 
-    with processes.joined(how):
+    with processes.joined(how, stop):
         first = processes.is_first()
         with buckets.training(workdir) if first else processes.apart() as folder:
             yield folder

@@ -3,7 +3,8 @@
 All of them make the same calls on the same state and differ in their share of each
 batch. The first one's workdir is the run's; the others work in folders that are thrown
 away. What only the first can know, such as which checkpoint is the newest, it tells the
-others; a request to stop that reaches any of them is all of theirs at the same step.
+others; a request to stop that reaches any of them is all of theirs at the same step,
+and one that has no time to answer it (all may be compiling) ends them all.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import pickle
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,25 +22,31 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
 
 from research.errors import UserError
 from research.training.axes import BATCH
+from research.training.stop import StopRequest, end_resumable
 
 # Seconds without a sign of life after which a process is taken for dead, and the others
 # are ended by jax's coordination service.
 HEARTBEAT = 10
 START = 300  # seconds to wait for the others at the start
+FOREVER = 10**8  # three years
+ENDED_IS_READ = 1.0  # seconds after which all others know it
 END = 3600  # seconds that the others wait for the first one's measurements and report
 SCHEDULERS = ("slurm", "tpu")  # whose variables tell a process which one it is
 REASONS = (None, "interrupted", "preempted")
+ENDED = "ended"  # a key of the coordination service: one had to leave unanswered
 
 
 @contextlib.contextmanager
-def joined(how: str) -> Iterator[None]:
+def joined(how: str, stop: StopRequest) -> Iterator[None]:
     """This process is one of several inside the block.
 
     Args:
       how: "slurm" or "tpu", or as `INDEX/COUNT@HOST:PORT`, where the first listens.
+      stop: of this process.
 
     Raises:
       UserError: `how` is none of these, or the others cannot be reached.
@@ -52,6 +60,7 @@ def joined(how: str) -> Iterator[None]:
             heartbeat_timeout_seconds=HEARTBEAT,
             shutdown_timeout_seconds=END,
         )
+        _end_together(stop)
         _meet()
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         line = str(error).partition("\n")[0]
@@ -86,6 +95,35 @@ def _place(how: str) -> dict[str, Any]:
         "coordinator_address": found[3],
         "cluster_detection_method": "deactivate",
     }
+
+
+def _end_together(stop: StopRequest) -> None:
+    """A notice that any of them cannot answer in time ends all, at once.
+
+    Without it the others would wait for the one that is gone until HEARTBEAT is over.
+    """
+    client = multihost.get_jax_distributed_client()
+    tells = threading.Event()
+
+    def follow() -> None:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # the run is over
+            client.blocking_key_value_get(ENDED, FOREVER * 1000)
+            if not tells.is_set():
+                be_last()
+                end_resumable("a notice to another process had no answer")
+
+    def tell() -> None:
+        tells.set()
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # they know it already
+            client.key_value_set(ENDED, "preempted", allow_overwrite=True)
+        be_last()
+
+    def be_last() -> None:
+        if is_first():  # with whom the service ends
+            time.sleep(ENDED_IS_READ)
+
+    stop.before_ending = tell
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _meet() -> None:

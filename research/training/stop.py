@@ -4,6 +4,7 @@ The loop looks at the flag after each call, saves and ends. A second Ctrl-C ends
 process at once; what was committed before stays. A notice that the loop cannot answer
 in time (it is compiling, or waits for a device) ends the process from a thread: nothing
 since the last checkpoint could have been saved, and the code still says: start again.
+Processes that train together end together, see `research.training.processes`.
 """
 
 import os
@@ -12,8 +13,9 @@ import socket
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
 PREEMPTED = 85  # exit code: saved, start me again
@@ -25,6 +27,8 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.before_ending: Callable[[], None] | None = None
+        """Called before the process is ended because a notice was not answered."""
 
     def handle(self, number: int, frame: types.FrameType | None) -> None:
         """Notes the first signal; the second Ctrl-C raises KeyboardInterrupt."""
@@ -45,7 +49,8 @@ def listening(seconds: float = SECONDS_TO_ANSWER) -> Iterator[StopRequest]:
     over = threading.Event()
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    watch = threading.Thread(target=_watch, args=(receiver, over, seconds), daemon=True)
+    given = (request, receiver, over, seconds)
+    watch = threading.Thread(target=_watch, args=given, daemon=True)
     watch.start()
     # Written to by the C handler, even while Python's must wait for a compilation.
     old_descriptor = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
@@ -62,9 +67,18 @@ def listening(seconds: float = SECONDS_TO_ANSWER) -> Iterator[StopRequest]:
         receiver.close()
 
 
-def _watch(receiver: socket.socket, over: threading.Event, seconds: float) -> None:
+def _watch(
+    request: StopRequest, receiver: socket.socket, over: threading.Event, seconds: float
+) -> None:
     """Ends the process if a notice of preemption is not answered in time."""
     while received := receiver.recv(1):
         if received[0] == signal.SIGTERM and not over.wait(seconds):
-            print("no answer to the notice: ended, resumable", file=sys.stderr)
-            os._exit(PREEMPTED)
+            if request.before_ending is not None:
+                request.before_ending()
+            end_resumable("no answer to the notice")
+
+
+def end_resumable(why: str) -> NoReturn:
+    """Ends this process at once, from any thread, with the code for: start again."""
+    print(f"{why}: ended, resumable", file=sys.stderr, flush=True)
+    os._exit(PREEMPTED)

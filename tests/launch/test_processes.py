@@ -9,6 +9,8 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import pytest
 from launch import _supervised as supervised
 from research.training.trained import kept_states
 
+ROOT = Path(__file__).resolve().parents[2]
 # Seconds to wait, with room for a busy machine: jax takes a process for dead after 10,
 # and 8 after a notice `research.training.stop` ends what has not saved.
 LOSS_IS_TOLD, SAVED = 30.0, 60.0
@@ -141,6 +144,36 @@ def test_stopped_and_killed_it_ends_as_one_process_of_four_devices(
     assert list(ours) == list(theirs)
     assert_same_to(1e-6, ours, theirs)
     assert losses(workdir) == pytest.approx(losses(reference), rel=1e-6)
+
+
+TOLD, NOT_TOLD = "told", "not told"
+BUSY = """
+import hashlib, os, signal, sys
+from research.training import processes, stop
+_, how, told = sys.argv
+with stop.listening(seconds=1.0) as request, processes.joined(how, request):
+    if told == "told":
+        os.kill(os.getpid(), signal.SIGTERM)
+    # One call of C, as a compilation is: Python's handlers wait for its end.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+"""
+
+
+@pytest.mark.parametrize("told", [(TOLD, NOT_TOLD), (NOT_TOLD, TOLD)])
+def test_a_notice_that_one_cannot_answer_ends_all_as_resumable(told):
+    """All are busy for longer than they have: nobody looks at what was agreed on."""
+    where = f"127.0.0.1:{unused_port()}"
+    with contextlib.ExitStack() as stack:
+        started = []
+        for index, word in enumerate(told):
+            command = [sys.executable, "-c", BUSY, f"{index}/2@{where}", word]
+            process = subprocess.Popen(command, cwd=ROOT, stderr=-1, text=True)
+            started.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        errors = [process.communicate(timeout=60)[1] for process in started]
+    assert [process.returncode for process in started] == [85, 85], errors
+    assert "no answer to the notice" in errors[told.index(TOLD)]
+    assert "a notice to another process" in errors[told.index(NOT_TOLD)]
 
 
 @full_form

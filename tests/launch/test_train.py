@@ -4,6 +4,8 @@ import json
 import math
 import os
 import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,6 +181,18 @@ def test_stopped_by_ctrl_c_and_by_a_notice_it_saves_and_ends_the_same(
     assert metrics(workdir) == metrics(reference)
     ours, theirs = launch.hashes(workdir), launch.hashes(reference)
     assert ours[STEPS] == theirs[STEPS]
+
+
+def test_a_notice_during_the_imports_says_start_again(launch, tmp_path):
+    """Before anything of `train` is there to answer it."""
+    with launch.start("train", *launch.LSTM, "--workdir", tmp_path / "run") as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        while "/numpy/" not in maps.read_text():  # one of the first of them
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        out, error = process.communicate(timeout=60)
+    assert (process.returncode, out, error) == (85, "", "")
+    assert not (tmp_path / "run").exists()
 
 
 # --- failures ------------------------------------------------------------------------
