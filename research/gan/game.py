@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -11,14 +10,14 @@ import optax
 
 from research.accumulation import accumulated
 from research.gan import refusals
+from research.gan.drawing import Drawing
 from research.gan.judging import Judge
 from research.gan.player import Net, Player
 from research.gan.view import View
-from research.gan.walk import between
 from research.task import Batch, Metrics, count, example_keys
 
 # What an update draws random numbers for; each is folded into the step's key.
-GENERATOR_NOISE, DISCRIMINATOR_NOISE, PENALTY, DRAWN_LABEL = range(4)
+GENERATOR_NOISE, DISCRIMINATOR_NOISE, PENALTY = range(3)
 GENERATOR_VIEWS, DISCRIMINATOR_VIEWS = (4, 5), (6, 7)  # of real and of generated ones
 ROLES = 8
 
@@ -59,9 +58,7 @@ class Game:
     view: View
     loss: Any
     penalties: tuple[tuple[float, Callable], ...]
-    medium: ModuleType
-    latent: int
-    classes: int
+    drawing: Drawing
     real_target: float
     penalty_interval: int
     match_features: bool
@@ -77,7 +74,7 @@ class Game:
         """Fresh networks for samples of this shape."""
         keys = jax.random.split(key)
         example = jax.tree.map(lambda leaf: leaf[0], self._rounds(batch))
-        noise = jnp.zeros((len(example.real), self.latent))
+        noise = jnp.zeros((len(example.real), self.drawing.latent))
         share = example.real[: len(example.real) // self.shares]
         refusals.refuse_pack(self.view.packing, share)
         packed = self.view.pack(example.real)
@@ -121,41 +118,12 @@ class Game:
         return state, metrics | more
 
     def draw(self, state: GanState, keys: jax.Array) -> jax.Array:
-        """One sample for each key, by the averaged generator where there is one.
-
-        Conditional ones are of classes drawn evenly.
-        """
-        return self._drawn(state, self._noise(keys), *self._drawn_labels(keys))
+        """See `Drawing.draw`."""
+        return self.drawing.draw(_shown(state), keys)
 
     def walk(self, state: GanState, keys: jax.Array, steps: int) -> jax.Array:
-        """Samples on the way from each key's to the next key's, both ends included.
-
-        The class of a conditional one changes half-way.
-
-        Returns:
-          [keys − 1, steps, …] samples.
-        """
-        noise = self._noise(keys)
-        ways = between(noise[:-1], noise[1:], steps)
-        late = jnp.arange(steps) >= steps / 2
-        labels = [
-            jnp.where(late, own[1:, None], own[:-1, None]).ravel()
-            for own in self._drawn_labels(keys)
-        ]
-        samples = self._drawn(state, ways.reshape(-1, self.latent), *labels)
-        return samples.reshape(*ways.shape[:2], *samples.shape[1:])
-
-    def _drawn(self, state: GanState, noise: jax.Array, *labels: jax.Array):
-        params, stats = state.average or state.generator[:2]
-        net = state.generator._replace(params=params, stats=stats)
-        return self.medium.from_network(self.generator.evaluate(net, noise, *labels))
-
-    def _drawn_labels(self, keys: jax.Array) -> tuple[jax.Array, ...]:
-        """The class of each key's sample; nothing where there are none."""
-        if not self.classes:
-            return ()
-        own = jax.vmap(jax.random.fold_in, (0, None))(keys, DRAWN_LABEL)
-        return (jax.vmap(lambda k: jax.random.randint(k, (), 0, self.classes))(own),)
+        """See `Drawing.walk`."""
+        return self.drawing.walk(_shown(state), keys, steps)
 
     def parameters(self, state: GanState) -> dict[str, int]:
         """Trained parameters of each network."""
@@ -171,17 +139,10 @@ class Game:
         def shares(leaf):
             return leaf.reshape(rounds, -1, *leaf.shape[1:])
 
-        real = self.medium.to_network(shares(batch[self.medium.ENTRY]))
-        labels = (shares(batch["label"]),) if self.classes else ()
+        real = self.drawing.medium.to_network(shares(batch[self.drawing.medium.ENTRY]))
+        labels = (shares(batch["label"]),) if self.drawing.classes else ()
         positions = batch.get("position", jnp.zeros(real.shape[0] * real.shape[1]))
         return Round(jnp.arange(rounds), real, labels, shares(positions))
-
-    def _noise(self, keys: jax.Array) -> jax.Array:
-        return jax.vmap(lambda key: jax.random.normal(key, (self.latent,)))(keys)
-
-    def _classes(self, keys: jax.Array) -> jax.Array:
-        keys = jax.vmap(jax.random.fold_in, (0, None))(keys, DRAWN_LABEL)
-        return jax.vmap(lambda key: jax.random.randint(key, (), 0, self.classes))(keys)
 
     def _turn_of_generator(self, state: GanState, its: Round, key: jax.Array):
         def gradient_of(number, stats, examples):
@@ -219,7 +180,7 @@ class Game:
         return self._move_discriminator(state, gradient, own, metrics)
 
     def _generate(self, state: GanState, its: Round, key: jax.Array, role: int):
-        net, noise = state.generator, self._noise(_keys(key, role, its))
+        net, noise = state.generator, self.drawing.noise(_keys(key, role, its))
         how = {}
         if getattr(self.generator.module, "anneals", False):
             how["progress"] = state.step.astype(jnp.float32) / self.steps
@@ -321,6 +282,12 @@ class Game:
         decay = jnp.minimum(self.ema, (1 + step) / (10 + step))
         new = (state.generator.params, state.generator.stats)
         return optax.incremental_update(new, state.average, 1 - decay)
+
+
+def _shown(state: GanState) -> Net:
+    """G as it is drawn by: its moving average where there is one."""
+    params, stats = state.average or state.generator[:2]
+    return state.generator._replace(params=params, stats=stats)
 
 
 def _keys(key: jax.Array, role: int, its: Round) -> jax.Array:

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from research import parts
+from research.gan.drawing import Drawing
 from research.gan.game import Game
 from research.gan.judging import Judge
 from research.gan.player import Player
@@ -89,10 +90,11 @@ class Gan:
             self.historical_averaging,
             self.clip_weights,
         )
+        generator = Player(
+            model.generator(), optimizer.build(steps), self.historical_averaging
+        )
         game = Game(
-            generator=Player(
-                model.generator(), optimizer.build(steps), self.historical_averaging
-            ),
+            generator=generator,
             discriminator=discriminator,
             judge=Judge(
                 discriminator,
@@ -113,9 +115,7 @@ class Gan:
                 (weight, parts.find("research.penalties", name).penalty)
                 for name, weight in self.penalties.items()
             ),
-            medium=medium,
-            latent=model.latent,
-            classes=classes,
+            drawing=Drawing(generator, medium, model.latent, classes),
             real_target=self.real_target,
             penalty_interval=self.penalty_interval,
             match_features=self.generator_objective == "features",
