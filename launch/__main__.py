@@ -10,13 +10,14 @@ import signal
 import sys
 from pathlib import Path
 
-from launch._memory import keep_freed_memory
+from launch._memory import collect_seldom, keep_freed_memory
 from research.training.stop import PREEMPTED
 
 
 def main(arguments: list[str]) -> int:
     """Runs a verb; returns its exit code."""
     prepare_environment()
+    collect_seldom()
     keep_freed_memory()
     from research import parts
     from research.errors import UserError

@@ -1,7 +1,8 @@
 """test: runs all tests, or pytest with any of its arguments; --fork over a fork.
 
 `test chaos` ends runs at random moments, as often as the README's numbers need, and
-`test compilers` asks the TPU's compiler for many more sizes than all tests do.
+`test compilers` asks the TPU's compiler for many more sizes than all tests do, and the
+CPU for the longest sequence.
 """
 
 import os
@@ -10,7 +11,8 @@ import sys
 # One file is one process's, so that what a file sets up is set up once; one more than
 # there are cores, for some wait on others, and four at most, as each takes a GB or two.
 PROCESSES = min((os.cpu_count() or 1) + 1, 4)
-SIDE_BY_SIDE = ("-n", str(PROCESSES), "--dist", "loadfile")
+# Without the option files of few tests come last, and of these are the longest.
+SIDE_BY_SIDE = ("-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 
 # The tests that run over every part they find.
 CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
@@ -25,7 +27,8 @@ def main(arguments: list[str]) -> int:
     Without arguments all tests run, several files at once.
 
     chaos           the full form of what cuts runs short; all tests hold a short form
-    compilers       the largest sizes and fifty odd ones, compiled for every TPU
+    compilers       the largest sizes and fifty odd ones, compiled for every TPU; and
+                    the longest sequence
     --fork PACKAGE  only what the tests of this repository say of that package's parts
     """
     from launch._settings import take_option

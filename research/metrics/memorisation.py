@@ -15,7 +15,6 @@ beside a distance of the whole, such as Fréchet's: noise is no copy.
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
 from research.metrics.measured import Measured, mean_beside
 from research.metrics.neighbours import squares
@@ -92,10 +91,13 @@ def nearer(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
 
     The error is DeLong's: the variance of each number's own share of the statistic.
     """
-    both = scipy.stats.rankdata(np.concatenate([left, right]))
-    own_left, own_right = (scipy.stats.rankdata(one) for one in (left, right))
-    # How many of the other set each number beats, ties counting half.
-    over = (both[: len(left)] - own_left) / len(right)
-    under = (both[len(left) :] - own_right) / len(left)
+    over, under = _share_below(left, right), _share_below(right, left)
     variance = over.var(ddof=1) / len(left) + under.var(ddof=1) / len(right)
     return float(under.mean()), float(variance**0.5)
+
+
+def _share_below(numbers: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Share of `others` that lies below each number, equal ones counting half."""
+    others = np.sort(others)
+    below, not_above = (np.searchsorted(others, numbers, s) for s in ("left", "right"))
+    return (below + not_above) / (2 * len(others))
