@@ -17,6 +17,9 @@ SIDE_BY_SIDE = ("-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reor
 # The tests that run over every part they find.
 CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
 
+# What has sizes that are compiled for minutes.
+WIDE = ("tests/kernels/lstm", "tests/launch/test_preflight.py")
+
 # Runs that are cut short: of one process, of several.
 CHAOS = ("tests/chaos", "tests/launch/test_processes.py")
 
@@ -39,7 +42,7 @@ def main(arguments: list[str]) -> int:
         os.environ["FORKS"] = fork
         os.environ["FORK_BACKENDS"] = " ".join(_backends(fork))
     if arguments[:1] == ["compilers"]:
-        arguments = ["tests/kernels/lstm", "-m", "wide", *SIDE_BY_SIDE, *arguments[1:]]
+        arguments = [*WIDE, "-m", "wide", *SIDE_BY_SIDE, *arguments[1:]]
     if arguments[:1] == ["chaos"]:
         arguments = [*CHAOS, "-s", "--timeout", "7200", *arguments[1:]]
         os.environ["CHAOS"] = "full"

@@ -73,8 +73,11 @@ def test_the_flops_of_the_lstm_by_hand(lstm_on_a_slice):
     )
 
 
-def test_in_words_and_on_one_chip(launch):
-    code, out, error = preflight(launch, f"{SMALL_GAN} --target v5e-1")
+@pytest.mark.parametrize(
+    "command", ["ring", pytest.param(SMALL_GAN, marks=pytest.mark.wide)]
+)
+def test_in_words_and_on_one_chip(launch, command):
+    code, out, error = preflight(launch, f"{command} --target v5e-1")
     assert code == 0, error
     assert "fits: yes" in out
     assert "no LSTM in this step" in out

@@ -76,11 +76,11 @@ def test_checkpoints_take_a_twentieth_of_the_memory(backend):
 
 @pytest.mark.parametrize(
     ("time", "limit"),
-    [(TIME // 4, 0.5e9), pytest.param(TIME, 1e9, marks=pytest.mark.wide)],
+    [(TIME // 4, 0.55e9), pytest.param(TIME, 1e9, marks=pytest.mark.wide)],
 )
 def test_long_sequences_run_in_1_gb(time, limit):
-    """All of the process; 0.43 and 0.65 GB when it was written, with `store` 0.57
-    and 1.23."""
+    """All of the process; 0.5 and 0.65 GB when it was written, `store` took 0.14 and
+    0.58 more."""
     code = BACKWARD.format(time=time, hidden=HIDDEN)
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
