@@ -17,6 +17,7 @@ import json
 import math
 import pickle
 from collections.abc import Iterable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ _READERS = {".mat": _mat, ".json": json.loads, ".pickle": _pickle, ".pkl": _pick
 
 
 def _folder(folder: Path) -> dict[str, list[np.ndarray]]:
-    """MIDI files below a folder; the fifth of lowest SHA-256 is held out."""
+    """MIDI files below a folder; a fifth, by SHA-256, is held out with its copies."""
     files = sorted(
         f for f in folder.rglob("*") if f.suffix.lower() in (".mid", ".midi")
     )
@@ -177,9 +178,18 @@ def _folder(folder: Path) -> dict[str, list[np.ndarray]]:
             f"needed, to train and to hold out"
         )
     pieces = [_opened(file) for file in files]
-    ranked = sorted(pieces, key=_digest)
-    cut = max(round(HELD_OUT * len(ranked)), 1)
-    return {"train": ranked[cut:], "test": ranked[:cut]}
+    ranked = sorted(zip(map(_digest, pieces), pieces, strict=True), key=itemgetter(0))
+    distinct = sorted({digest for digest, _ in ranked})
+    if len(distinct) < 2:
+        raise UserError(
+            f"--data.path {folder} holds one piece {len(files)} times: two or more are "
+            f"needed, to train and to hold out"
+        )
+    cut = max(round(HELD_OUT * len(distinct)), 1)
+    return {
+        "train": [piece for digest, piece in ranked if digest >= distinct[cut]],
+        "test": [piece for digest, piece in ranked if digest < distinct[cut]],
+    }
 
 
 def _opened(file: Path) -> np.ndarray:

@@ -70,6 +70,21 @@ def test_a_folder_of_midi_files_is_split_by_content(tmp_path):
     np.testing.assert_array_equal(again["test"], found["test"])
 
 
+def test_copies_of_a_piece_are_held_out_together(tmp_path):
+    for number, key in enumerate([40, 50, 40, 50, 40, 40]):
+        piece = np.zeros((8, 88), bool)
+        piece[:, key] = True
+        midi.write(piece, tmp_path / f"{number}.mid")
+    found = read(tmp_path)
+    keys = {split: {*np.nonzero(found[split])[2]} for split in found}
+    assert {frozenset(of) for of in keys.values()} == {frozenset({40}), frozenset({50})}
+    assert sum(map(len, found.values())) == 6
+    for number in (1, 3):
+        (tmp_path / f"{number}.mid").unlink()
+    with pytest.raises(UserError, match="holds one piece 4 times: two or more"):
+        read(tmp_path)
+
+
 def test_a_pickle_that_would_run_something_is_refused_unread(tmp_path):
     class Trap:
         def __reduce__(self):
