@@ -41,6 +41,7 @@ class Task(NamedTuple):
       sample to the next one's, both ends included; None but for a task with noise that
       can be walked through.
     `check(dataset)` raises UserError for a data set that the task cannot learn from.
+    `needs`: entries of a training batch that not every data set of the medium has.
     `batches`: a step takes that many batches, one after another on the first axis.
     """
 
@@ -54,6 +55,7 @@ class Task(NamedTuple):
     batches: int = 1
     walk: Callable[[Any, jax.Array, int], jax.Array] | None = None
     check: Callable[[Any], None] | None = None
+    needs: tuple[str, ...] = ()
 
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:
@@ -70,6 +72,15 @@ def refuse_model_without(model: Any, *names: str) -> None:
                 f"the model {part} has no `{name}`, which this task trains: choose a "
                 f"--model that has, or another --task"
             )
+
+
+def refuse_reading_ahead(model: Any) -> None:
+    """Raises UserError for a model that reads what a task of next symbols predicts."""
+    if getattr(model, "bidirectional", False):
+        raise UserError(
+            "--model.bidirectional reads what follows, which this task predicts: leave "
+            "it out"
+        )
 
 
 def descend(

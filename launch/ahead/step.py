@@ -21,7 +21,13 @@ from research.sources.split import Split
 from research.training import devices as training
 from research.training import strategies
 from research.training.axes import BATCH
-from research.training.job import Job, example_batch, state_like, task_of
+from research.training.job import (
+    Job,
+    example_batch,
+    refuse_batches,
+    state_like,
+    task_of,
+)
 from research.training.members import Members
 
 
@@ -74,6 +80,7 @@ def job_of(name: str, experiment: Experiment) -> tuple[Job, str | None]:
         }
         shapes = Split(arrays, count, "")
         return Job(name, experiment, task, dataset, shapes, shapes), str(error)
+    refuse_batches(experiment, task, dataset, train)
     return Job(name, experiment, task, dataset, train, train), None
 
 

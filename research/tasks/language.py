@@ -6,6 +6,7 @@ The carried state is part of the training state, so that a resumed run is the sa
 """
 
 import dataclasses
+import functools
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import optax
 
 from research.accumulation import accumulated
 from research.errors import UserError
+from research.media.text import SYMBOLS
 from research.optimizers import Optimizer
 from research.outcomes import correct, cross_entropy
 from research.sampling import Sampling, continue_streams
@@ -26,6 +28,7 @@ from research.task import (
     count,
     descend,
     refuse_model_without,
+    refuse_reading_ahead,
 )
 from research.training.axes import BATCH
 
@@ -53,7 +56,8 @@ class Language:
         """The task for a model part with `module()` that reads symbols.
 
         Raises:
-          UserError: settings that draw nothing, or data that is no text.
+          UserError: settings that draw nothing, data that is no text, or a model that
+            reads what it predicts.
         """
         self.sampling.refuse_wrong("--task.sampling.")
         if self.draw_length < 1:
@@ -64,6 +68,7 @@ class Language:
                 f"{medium.__name__.rpartition('.')[2]}: take a --data.name of text"
             )
         refuse_model_without(model, "module")
+        refuse_reading_ahead(model)
         learner = Reader(
             self, model.module(), optimizer.build(steps), optimizer.accumulate
         )
@@ -75,6 +80,8 @@ class Language:
             as_drawn=None,
             parameters=lambda state: {"model": count(state.params)},
             predict=learner.predict,
+            check=functools.partial(_refuse_few_symbols, model),
+            needs=("row", "fresh"),
         )
 
 
@@ -193,6 +200,18 @@ class Reader:
             return jnp.where(begins, zero, kept[batch["row"]])
 
         return jax.tree.map(rows, memory, fresh)
+
+
+def _refuse_few_symbols(model: Any, dataset: Any) -> None:
+    """A byte beyond the logits would cost nothing, one beyond the inputs be unread."""
+    del dataset
+    for field in ("classes", "symbols"):
+        count = getattr(model, field, None)
+        if count is not None and count < SYMBOLS:
+            raise UserError(
+                f"--model.{field} {count} is fewer than the bytes that a text is of: "
+                f"give {SYMBOLS}"
+            )
 
 
 def _kept(memory: Any, after: Any, row: jax.Array) -> Any:

@@ -23,6 +23,7 @@ from research.task import (
     descend,
     example_keys,
     refuse_model_without,
+    refuse_reading_ahead,
 )
 from research.training.axes import BATCH
 
@@ -52,6 +53,8 @@ class Supervised:
             )
         refuse_model_without(model, "module")
         encoding = parts.find("research.encodings", self.encoding)
+        if hasattr(encoding, "draw"):
+            refuse_reading_ahead(model)
         outcome = OUTCOMES[getattr(encoding, "OUTCOME", "symbols")]
         learner = Learner(
             self,

@@ -43,12 +43,30 @@ def prepare(name: str, experiment: Experiment) -> Job:
             f"--batch-size {experiment.batch_size} exceeds the {splits[0].examples} "
             f"training examples of {experiment.data.name}: take at most that"
         )
+    refuse_batches(experiment, task, dataset, splits[0])
     refuse_score(experiment, task, dataset, splits[1])
     if experiment.data.placement == "host":
         splits[0] = splits[0]._replace(arrays=feeding.on_host(splits[0].arrays))
     else:
         feeding.refuse_too_large(splits[0].arrays, feeding.device_memory())
     return Job(name, experiment, task, dataset, *splits)
+
+
+def refuse_batches(
+    experiment: Experiment, task: Task, dataset: Any, train: Split
+) -> None:
+    """Raises UserError for data whose batches lack an entry that the task needs."""
+    if not task.needs:
+        return
+    batch = jax.eval_shape(
+        dataset.batch, train.arrays, 0, jnp.arange(1, dtype=jnp.uint32)
+    )
+    for name in task.needs:
+        if name not in batch:
+            raise UserError(
+                f"--data.name {experiment.data.name} has no {name!r} in its batches, "
+                f"which this task carries its state by: take bible or text"
+            )
 
 
 def refuse_score(

@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 
 from kernels import LstmState
+from research import parts
 from research.errors import UserError
+from research.experiment import Data
 from research.media import pictures
+from research.models import baseline_rnn, stacked_lstm
 from research.models.lstm import Lstm
 from research.optimizers import Optimizer
 from research.sampling import Sampling
 from research.sources.streams import Text
 from research.tasks.language import Language
 from research.training.axes import BATCH
+from research.training.job import prepare
 
 SYMBOLS, HIDDEN, ROWS, LENGTH = 256, 5, 4, 6
 
@@ -205,3 +209,29 @@ def test_settings_that_draw_nothing_and_data_that_is_no_text_are_refused():
         task_of(sampling=Sampling(temperature=-1))
     with pytest.raises(UserError, match="reads symbols, the data is of pictures"):
         Language().build(Model(), Optimizer(), 1, pictures)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "flag"),
+    [({}, "classes 10"), ({"classes": 256, "symbols": 255}, "symbols 255")],
+)
+def test_a_model_of_fewer_symbols_than_bytes_is_refused(text, sizes, flag):
+    """A target without a logit would cost 0 nats."""
+    task = Language().build(baseline_rnn.Model(**sizes), Optimizer(), 1)
+    with pytest.raises(UserError, match=f"--model.{flag} is fewer .*: give 256"):
+        task.check(text)
+    Language().build(baseline_rnn.Model(classes=256), Optimizer(), 1).check(text)
+
+
+def test_a_model_that_reads_ahead_is_refused():
+    model = stacked_lstm.Model(classes=256, bidirectional=True)
+    with pytest.raises(UserError, match=r"--model.bidirectional reads what follows"):
+        Language().build(model, Optimizer(), 1)
+
+
+def test_a_text_without_streams_is_refused():
+    """A sum is an example of its own: no row goes on from a step to the next."""
+    full = parts.find("experiments", "text_lstm").experiment("minutes")
+    wrong = dataclasses.replace(full, data=Data("addition"))
+    with pytest.raises(UserError, match=r"--data.name addition has no 'row' in its"):
+        prepare("text_lstm", wrong)

@@ -11,7 +11,7 @@ import pytest
 from research import parts
 from research.data import digits
 from research.errors import UserError
-from research.models import digit_classifier, lstm, seed_pair
+from research.models import digit_classifier, lstm, seed_pair, stacked_lstm
 from research.optimizers import Optimizer
 from research.outcomes import correct, cross_entropy
 from research.tasks.gan import Gan
@@ -228,3 +228,11 @@ def test_fewer_classes_than_the_targets_have_are_refused(encoding, classes, why)
         task.check(digits)
     enough = Supervised(encoding).build(lstm.Model(classes=classes + 1), Optimizer(), 1)
     enough.check(digits)
+
+
+@pytest.mark.parametrize("encoding", ["pixels", "frames"])
+def test_a_model_that_reads_ahead_predicts_nothing_that_follows(encoding):
+    model = stacked_lstm.Model(bidirectional=True)
+    with pytest.raises(UserError, match=r"--model.bidirectional reads what follows"):
+        Supervised(encoding).build(model, Optimizer(), 1)
+    Supervised("rows").build(model, Optimizer(), 1)  # labels may be read from both ends
