@@ -16,6 +16,15 @@ from research.task import Task
 from research.training import devices, feeding, precision, strategies
 from research.training.axes import BATCH
 
+LEAST = {
+    "steps": 1,
+    "batch_size": 1,
+    "checkpoint_every": 1,
+    "log_every": 1,
+    "validation_examples": 2,  # an interval is of two or more
+    "score_pictures": 0,
+}
+
 
 class Job(NamedTuple):
     """An experiment with its parts found and its data read."""
@@ -80,10 +89,10 @@ def refuse_score(
 
 def refuse_wrong(experiment: Experiment) -> None:
     """Raises UserError for counts that no run could mean, whatever its parts."""
-    for field in ("steps", "batch_size", "checkpoint_every", "log_every"):
-        if getattr(experiment, field) < 1:
+    for field, least in LEAST.items():
+        if getattr(experiment, field) < least:
             value, flag = getattr(experiment, field), field.replace("_", "-")
-            raise UserError(f"--{flag} is {value}: give 1 or more")
+            raise UserError(f"--{flag} is {value}: give {least} or more")
     if experiment.profile is not None:
         first, last = experiment.profile
         if not 1 <= first <= last <= experiment.steps:

@@ -26,12 +26,19 @@ def experiment():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("steps", 0), ("batch_size", 0), ("checkpoint_every", -1), ("log_every", 0)],
+    ("field", "value", "least"),
+    [
+        ("steps", 0, 1),
+        ("batch_size", 0, 1),
+        ("checkpoint_every", -1, 1),
+        ("log_every", 0, 1),
+        ("validation_examples", 1, 2),
+        ("score_pictures", -1, 0),
+    ],
 )
-def test_counts_below_one_are_refused(experiment, field, value):
+def test_counts_that_are_too_small_are_refused(experiment, field, value, least):
     wrong = dataclasses.replace(experiment, **{field: value})
-    flag = f"--{field.replace('_', '-')} is {value}: give 1 or more"
+    flag = f"--{field.replace('_', '-')} is {value}: give {least} or more"
     with pytest.raises(UserError, match=flag):
         prepare("seed_lstm", wrong)
 
