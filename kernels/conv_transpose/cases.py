@@ -48,6 +48,7 @@ CASES = (
     Case("native_up_more", "conv_transpose", 4, 5, 9, 5, 5, 2, ("test", "native")),
     Case("spectral", "conv", 16, 7, 64, 80, 5, 1, ("test", "native")),
     Case("spectral_even", "conv_transpose", 24, 6, 80, 66, 4, 1, ("test", "native")),
+    Case("native_one_tap", "conv", 5, 8, 3, 16, 1, 2, ("test", "native")),
     Case("native_up_gaps", "conv_transpose", 4, 3, 9, 2, 2, 3, ("test", "native")),
 )
 

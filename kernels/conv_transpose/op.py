@@ -11,6 +11,7 @@ turns up when a critic's plain convolution is differentiated twice (R1, WGAN-GP)
 """
 
 import functools
+import operator
 from collections.abc import Callable
 
 import jax
@@ -151,6 +152,12 @@ def _checked(
         raise ValueError(
             f"x is {x.dtype} and kernel is {kernel.dtype}: cast one to the other's"
         )
-    if len(strides) != 2 or min(strides) < 1:
-        raise ValueError(f"strides are {strides}, but must be two numbers of 1 or more")
-    return (int(strides[0]), int(strides[1]))
+    try:
+        down, across = map(operator.index, strides)
+    except (TypeError, ValueError):  # fractions, or not two
+        down = across = 0
+    if min(down, across) < 1:
+        raise ValueError(
+            f"strides are {strides}, but must be two whole numbers of 1 or more"
+        )
+    return (down, across)

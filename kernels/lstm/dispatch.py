@@ -25,7 +25,12 @@ def find(name: str) -> Backend:
     if name in BACKENDS:
         return BACKENDS[name]
     if "." in name:
-        return importlib.import_module(name).BACKEND
+        try:
+            return importlib.import_module(name).BACKEND
+        except (AttributeError, ImportError) as error:
+            raise ValueError(
+                f"backend {name!r} is no package.module that holds a BACKEND: {error}"
+            ) from error
     raise ValueError(
         f"backend {name!r} is not one of {', '.join(BACKENDS)}, nor a package.module"
     )

@@ -37,6 +37,7 @@ class Grid(NamedTuple):
     def flags(self) -> pl.BlockSpec:
         """A block of a [batch, time] array."""
         walk = self.walk
+        assert LANES % walk.block == 0, f"{walk.block} steps straddle two lane blocks"
 
         def index(b, t):
             # Not `//`: it asks for the sign, which compiles only on a TPU's own host.

@@ -205,7 +205,9 @@ def step_counts(sweep: Sweep, rows: int, generation: str) -> tuple[int, ...]:
     plain = sweep.itemsize == 2 and not sweep.backward and sweep.keep is None
     if not (full and plain):
         return counts
-    many = sorted((20, 16), key=lambda count: -(-sweep.time // count) * count)
+    # A block's resets are lanes of one register: 20 would straddle two.
+    fit = [count for count in (20, 16) if not (sweep.resets and LANES % count)]
+    many = sorted(fit, key=lambda count: -(-sweep.time // count) * count)
     return (*many, *counts)
 
 

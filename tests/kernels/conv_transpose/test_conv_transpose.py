@@ -143,6 +143,8 @@ def test_the_second_derivative_avoids_the_slow_convolution(monkeypatch):
         ((2, 4, 4), (5, 5, 3, 2), (2, 2), r"\(2, 4, 4\)"),
         ((2, 4, 4, 3), (5, 5, 3, 2), (2, 2), "has 3 channels.*takes 2"),
         ((2, 4, 4, 2), (5, 5, 3, 2), (2, 0), r"strides are \(2, 0\)"),
+        ((2, 4, 4, 2), (5, 5, 3, 2), (1.5, 1.5), r"strides are \(1.5, 1.5\)"),
+        ((2, 4, 4, 2), (5, 5, 3, 2), 2, "strides are 2"),
     ],
 )
 def test_wrong_shapes_are_named(x, kernel, strides, said):

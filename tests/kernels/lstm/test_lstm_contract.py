@@ -113,9 +113,11 @@ def test_no_steps_at_all(backend, policy, oracle):
     assert not any(np.asarray(g).any() for g in jax.tree.leaves(gradient.weights))
 
 
-def test_no_rows_at_all(backend, oracle):
+@pytest.mark.parametrize("policy", ["store", "checkpoint"])
+def test_no_rows_at_all(backend, policy, oracle):
     p, arrays, cotangents = ready(oracle, Shape("no_rows", 3, 0, 2, 4))
-    outputs, gradient = oracle.compiled(p, backend=backend)(arrays, cotangents)
+    run = oracle.compiled(p, backend=backend, residuals=policy)
+    outputs, gradient = run(arrays, cotangents)
     assert outputs.y.shape == (0, 3, 4)
     assert not any(np.asarray(g).any() for g in jax.tree.leaves(gradient.weights))
 

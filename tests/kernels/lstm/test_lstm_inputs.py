@@ -49,6 +49,8 @@ def test_the_good_call_is_taken():
             {"backend": "cudnn"},
             "backend 'cudnn' is not one of pallas_tpu, pallas_gpu, native",
         ),
+        ({"backend": "kernels.lstm.none"}, "none' is no package.module that holds"),
+        ({"backend": "kernels.lstm.xla"}, "xla' is no package.module that holds"),
         ({"residuals": "all"}, "residuals is 'all', not one of recompute, store"),
     ],
 )
@@ -64,9 +66,15 @@ def test_the_cell_checks_too():
         lstm_cell(jnp.zeros((3, 5)), STATE, WEIGHTS)
 
 
-def test_lengths_inside_jit_are_clipped():
-    run = jax.jit(lambda n: lstm(X + 1, WEIGHTS, lengths=n)[0])
-    assert (run(jnp.array([9, -4])) == run(jnp.array([3, 0]))).all()
+@pytest.mark.parametrize("policy", ["store", "checkpoint"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_lengths_inside_jit_are_clipped(policy, reverse):
+    weights = WEIGHTS._replace(b=jnp.ones(16))
+    run = jax.jit(
+        lambda n: lstm(X, weights, lengths=n, residuals=policy, reverse=reverse)
+    )
+    got, want = run(jnp.array([9, -4])), run(jnp.array([3, 0]))
+    assert all(map(jnp.array_equal, jax.tree.leaves(got), jax.tree.leaves(want)))
 
 
 def picky(case: spec.Case) -> str | None:

@@ -138,6 +138,18 @@ def test_many_steps_only_where_they_gain(generation, change, steps):
     assert tile.time == steps
 
 
+@pytest.mark.parametrize("time", [100, 140, 160, 300, 1000])
+def test_no_block_of_resets_straddles_two_registers(time):
+    """20 steps, the best of these lengths, did: the second's were read of the first."""
+    sweep = SWEEP._replace(keep=None, batch=256, time=time)
+    plain, flagged = (
+        tpu_tiles.chosen(s, "v6e") for s in (sweep, sweep._replace(resets=True))
+    )
+    assert plain is not None
+    assert flagged is not None
+    assert (plain.time, flagged.time) == (20, 16)
+
+
 def test_an_unknown_generation_is_named():
     with (
         pytest.raises(ValueError, match=r"'v3' is not one of v4, v5e"),

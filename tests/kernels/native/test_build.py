@@ -23,9 +23,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(NAME, Run, ffi::Ffi::Bind()
     .Arg<ffi::Buffer<ffi::F32>>().Ret<ffi::Buffer<ffi::F32>>());
 """
 
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, build.COMPILERS)), reason="no C++ compiler here"
-)
+COMPILER = next(filter(shutil.which, build.COMPILERS), "")
+needs_compiler = pytest.mark.skipif(not COMPILER, reason="no C++ compiler here")
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +53,28 @@ def test_a_source_is_compiled_once_and_called(tmp_path):
     made = kept[0].stat().st_mtime_ns
     build.missing.__wrapped__(file, ())  # as another process would
     assert [so.stat().st_mtime_ns for so in kept] == [made]
+
+
+@needs_compiler
+@pytest.mark.parametrize("harm", ["damaged", "for reading only"])
+def test_a_kept_library_is_used_or_mended(tmp_path, monkeypatch, harm):
+    file = source(tmp_path, "NativeKept")
+    kept = build._compiled(COMPILER, file)
+    if harm == "damaged":
+        kept.write_bytes(b"")
+    else:
+        monkeypatch.setattr(build, "_folder", None)
+    assert build.missing.__wrapped__(file, ()) is None
+    assert kept.stat().st_size
+
+
+def test_without_a_home_each_process_has_its_own(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(build.Path, "home", homeless)
+    assert build._folder(build._cache()) == build._own_folder()
 
 
 @needs_compiler
@@ -88,7 +109,7 @@ def test_the_switch_leaves_everything_to_xla(tmp_path, monkeypatch):
 
 
 @needs_compiler
-def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path):
+def test_a_cache_that_cannot_be_written_is_no_obstacle_and_leaves_nothing(tmp_path):
     code = (
         "from pathlib import Path; from kernels.native import build;"
         f"print(build.missing(Path({str(source(tmp_path, 'NativeElse'))!r}), ()))"
@@ -98,6 +119,10 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
         cwd=Path(build.__file__).parents[2],
-        env={"XDG_CACHE_HOME": str(cache), "PATH": "/usr/bin:/bin"},
+        env={
+            "XDG_CACHE_HOME": str(cache), "TMPDIR": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+        },
     )  # fmt: skip
     assert run.stdout.strip() == "None"
+    assert sorted(tmp_path.iterdir()) == [cache, tmp_path / "scaled.cc"]
