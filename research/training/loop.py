@@ -142,6 +142,7 @@ class _Training:
         alone = jax.process_count() == 1  # several act on a request at the same step
         if alone and stop.reason is not None:  # before anything was compiled
             return stop.reason
+        self._complete()
         self._profile.turn(self.step, self._state)
         while self.step < experiment.steps:
             metrics = self._advance()
@@ -282,6 +283,19 @@ class _Training:
             if shown and len(self.runs) == 1:
                 progress.say(f"{run.job.name}  step {self.step}  {shown}")
             validation.samples(run.job, run.record, run.evaluator, *now)
+
+    def _complete(self) -> None:
+        """Writes of the step begun from what a kill left out once it was saved."""
+        experiment = self.runs[0].job.experiment
+        due = self.step % experiment.checkpoint_every == 0
+        # Of several processes all but the first have records that are thrown away.
+        if not self.step or jax.process_index():
+            return
+        if due or self.step == experiment.steps:
+            with self._goodput.during("evaluation"):
+                for run, standing in zip(self.runs, self.standings, strict=True):
+                    now = self.step, self.seconds, standing.state
+                    validation.complete(run.job, run.record, run.evaluator, *now)
 
 
 def finite(tree: Any) -> bool:

@@ -106,8 +106,21 @@ class Record:
         folder = self.workdir / "samples"
         with contextlib.suppress(OSError):  # pictures are no reason to end a run
             folder.mkdir(exist_ok=True)
-            medium.write(samples, folder / f"step_{step:08d}{medium.SUFFIX}", dataset)
             np.save(folder / "final.npy", samples)
+            medium.write(samples, self._samples_of(step, dataset), dataset)  # last
+
+    def has_samples(self, step: int, dataset: ModuleType) -> bool:
+        """Whether `samples` has written those of a step."""
+        return self._samples_of(step, dataset).exists()
+
+    def names(self, step: int) -> set[str]:
+        """The numbers that the lines of a step hold."""
+        lines = [line for line in read_metrics(self.workdir) if line["step"] == step]
+        return set().union(*lines)
+
+    def _samples_of(self, step: int, dataset: ModuleType) -> Path:
+        suffix = media.of(dataset).SUFFIX
+        return self.workdir / "samples" / f"step_{step:08d}{suffix}"
 
     def ended(self, verdict: str, step: int) -> None:
         """Writes end.json: how this start ended, and whether another would go on."""

@@ -27,12 +27,38 @@ def samples(
     step: int,
     seconds: float,
     state: Any,
+    told: bool = False,
 ) -> None:
-    """Writes samples of a state, if it draws any, and records how they vary."""
+    """Writes samples of a state, if it draws any, and records how they vary.
+
+    Args:
+      job, record, evaluator: of the run.
+      step, seconds, state: now.
+      told: how they vary is recorded already.
+    """
     if not evaluator.draws:
         return
     count = max(evaluator.medium.SHOWN, WATCHED)
     drawn = evaluator.draw(state, job.experiment.seed, count)
-    if watched := evaluator.watched(drawn):
+    watched = {} if told else evaluator.watched(drawn)
+    if watched:
         record.metrics(step, seconds, watched)
     record.samples(step, drawn[: evaluator.medium.SHOWN], job.dataset)
+
+
+def complete(
+    job: Job,
+    record: Record,
+    evaluator: Evaluator,
+    step: int,
+    seconds: float,
+    state: Any,
+) -> None:
+    """What `held_out` and `samples` write, in that order, but for what is there."""
+    names = record.names(step)
+    now = step, seconds, state
+    if not any(name.startswith("validation_") for name in names):
+        held_out(record, evaluator, *now)
+    if not record.has_samples(step, job.dataset):
+        told = any(name.startswith("sample_") for name in names)
+        samples(job, record, evaluator, *now, told=told)

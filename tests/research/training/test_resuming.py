@@ -1,11 +1,17 @@
 """What is told of a checkpoint that another machine or other versions have made."""
 
+import dataclasses
 import json
 import shutil
 
 import jax
+import pytest
 
+from research import parts
+from research.experiment import Data
 from research.training.hashing import state_hash
+from research.training.job import prepare
+from research.training.record import read_metrics
 from research.training.run import run
 from research.training.stop import StopRequest
 from research.training.trained import kept_states
@@ -40,3 +46,54 @@ def test_a_checkpoint_of_other_versions_goes_on_and_the_difference_is_told(
     assert list(after) == [6, 9, 12]
     assert after[6] == before[6]
     assert (tmp_path / "config.json").read_bytes() == config
+
+
+def record_of(workdir):
+    """All lines without their seconds, and the bytes of all samples."""
+    lines = [line | {"seconds": 0} for line in read_metrics(workdir)]
+    return lines, {p.name: p.read_bytes() for p in (workdir / "samples").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained, tmp_path_factory):
+    """A run that draws, of four steps, saved and validated at the third."""
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "text").write_text("abcd efgh\n" * 1_000)
+    full = parts.find("experiments", "text_lstm").experiment("minutes")
+    small = dataclasses.replace(
+        full,
+        steps=4,
+        batch_size=4,
+        log_every=1,
+        checkpoint_every=3,
+        validation_examples=4,
+        data=Data("text", path=folder / "text", length=4),
+        model=dataclasses.replace(full.model, hidden=4, embedding=4),
+        task=dataclasses.replace(full.task, draw_length=2),
+    )
+    job = prepare("text_lstm", small)
+    trained(job, folder / "run")
+    return job, folder / "run"
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_what_a_kill_within_a_validation_left_out_is_written(
+    undisturbed, trained, tmp_path, lost
+):
+    """The sample file, then how samples vary, then the validation: the last first."""
+    job, whole = undisturbed
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    shutil.rmtree(workdir / "checkpoints" / "4")
+    (workdir / "config.json").unlink()  # not that of a command
+    lines = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    third = [line for line in lines if '"step": 3' in line]
+    assert ["validation_" in line for line in third] == [False, True, False]
+    end = lines.index(third[-1]) + 2 - lost
+    (workdir / "metrics.jsonl").write_text("".join(lines[:end]))
+    for file in (workdir / "samples").iterdir():
+        file.unlink()
+
+    trained(job, workdir)
+
+    assert record_of(workdir) == record_of(whole)
