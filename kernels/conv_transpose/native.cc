@@ -401,7 +401,7 @@ ffi::Error WeightGradient(ffi::ThreadPool pool, Buffer x, Buffer g, Result kerne
   const auto a = x.dimensions(), k = kernel->dimensions(), b = g.dimensions();
   Weight of{{a[1], b[1], k[0], strides[0]}, {a[2], b[2], k[1], strides[1]},
             k[2], k[3], k[1], k[2], a[2]};
-  if (k[2] < 8) {  // too few rows for a tile
+  if (k[1] > 1 && k[2] < 8) {  // too few rows for a tile, and taps to fill it
     of.taps = 1;
     of.channels = k[1] * k[2];
     of.in_width = (b[2] - 1) * strides[1] + k[1];

@@ -66,13 +66,15 @@ def in_blocks(
     def one(state: LstmState, inputs):
         x, resets, start = inputs
         narrow = jax.tree.map(lambda w, old: w.astype(old.dtype), wider, weights)
-        here = None if lengths is None else jnp.clip(lengths - start, 0, block)
-        x = x.reshape(block, batch, -1)
+        here = None
+        if lengths is not None:  # those above time would count the padding
+            here = jnp.clip(lengths - start, 0, jnp.minimum(block, time - start))
+        x = x.reshape(block, batch, x.shape[-1])
         if resets is not None:
             resets = resets.reshape(block, batch)
         part = Operands(x, narrow, state, operands.h_mask)
         y, state = run(inner, part, Masks(here, resets))
-        return state, y.reshape(block * batch, -1)
+        return state, y.reshape(block * batch, y.shape[-1])
 
     inputs = (blocked(operands.x), blocked(masks.resets), jnp.arange(blocks) * block)
     last, y = lax.scan(one, operands.state, inputs, reverse=plan.reverse)

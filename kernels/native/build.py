@@ -1,5 +1,6 @@
 """Compiling a C++ file at its first use and telling XLA of what it holds."""
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -40,7 +41,10 @@ def missing(source: Path, targets: tuple[str, ...]) -> str | None:
     if compiler is None:
         return "no C++ compiler was found: install g++ or clang++, or set CXX"
     try:
-        library = ctypes.CDLL(str(_compiled(compiler, source)))
+        try:
+            library = ctypes.CDLL(str(_compiled(compiler, source)))
+        except OSError:  # what is kept may be damaged: a disk that was full, say
+            library = ctypes.CDLL(str(_compiled(compiler, source, afresh=True)))
     except (OSError, subprocess.CalledProcessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
         return f"{compiler} could not make {source.name}: {(said or ['no word'])[0]}"
@@ -50,11 +54,14 @@ def missing(source: Path, targets: tuple[str, ...]) -> str | None:
     return None
 
 
-def _compiled(compiler: str, source: Path) -> Path:
-    """The shared library of a source, compiled if it is not there yet."""
+def _compiled(compiler: str, source: Path, afresh: bool = False) -> Path:
+    """The shared library of a source, compiled if it is not there yet or `afresh`."""
     name = f"{source.parent.name}-{_fingerprint(compiler, source)}.so"
-    library = _folder() / name
-    if not library.exists():
+    cache = _cache()
+    if cache is not None and not afresh and os.access(cache / name, os.R_OK):
+        return cache / name  # before any writing: it may be a cache for reading only
+    library = _folder(cache) / name
+    if afresh or not library.exists():
         _log.info("compiling %s for this processor, once", source)
         with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
             made = Path(scratch) / name
@@ -65,15 +72,31 @@ def _compiled(compiler: str, source: Path) -> Path:
     return library
 
 
-def _folder() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+def _cache() -> Path | None:
     try:
-        folder = cache / "gan-lstm-lab" / "native"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:  # a home that cannot be written: kept for this process alone
-        return Path(tempfile.mkdtemp())
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # neither HOME nor an entry for this user
+        return None
+    return cache / "gan-lstm-lab" / "native"
+
+
+def _folder(cache: Path | None) -> Path:
+    """The cache if it can be written, else a folder for this process alone."""
+    if cache is None:
+        return _own_folder()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            return cache
+    except OSError:
+        return _own_folder()
+
+
+@functools.cache
+def _own_folder() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _fingerprint(compiler: str, source: Path) -> str:
