@@ -96,7 +96,10 @@ class _Training:
         self._goodput: Goodput = goodput
         self._profile: Profile = profile
         self._replayed: set[int] = set()  # runs that have diverged, by number
-        self.standings = [Standing(start.step, state) for state in start.states]
+        self.standings = [
+            Standing(start.step, state, skipped)
+            for state, skipped in zip(start.states, start.skipped, strict=True)
+        ]
         self.windows: list[float] = []
         self.host_shares: list[float] = []
         self.step: int = start.step

@@ -161,9 +161,12 @@ def _open(
 def _summary(workdir: Path, run: loop.Run) -> dict[str, Any] | None:
     """The summary of a run that is done; None of one that is not."""
     newest = run.checkpoints.steps()[-1:]
-    done = newest == [run.job.experiment.steps]
     file = workdir / "summary.json"
-    return read_json(file) if done and file.exists() else None
+    if newest != [run.job.experiment.steps] or not file.exists():
+        return None
+    found = read_json(file)
+    # One of a run that diverged, and was started again to go on, is not of its end.
+    return found if found["verdict"] == "done" else None
 
 
 def _train(

@@ -33,7 +33,7 @@ class Run(NamedTuple):
 class Standing:
     """How far one run is."""
 
-    def __init__(self, step: int, state: Any):
+    def __init__(self, step: int, state: Any, skipped: int = 0):
         self.step, self.state = step, state  # of the last finite state seen
-        self.skipped = 0
+        self.skipped = skipped
         self.diverged = False

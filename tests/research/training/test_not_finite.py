@@ -92,6 +92,9 @@ def test_skip_leaves_the_poisoned_update_out_and_counts_it(poisoned, trained, tm
     assert sorted(lines) == [s for s in range(1, 13) if s != POISON + 1]
     assert [lines[s]["skipped_updates"] for s in (POISON, POISON + 2)] == [0, 1]
     assert Checkpoints(tmp_path / "checkpoints").about(12)["skipped_updates"] == 1
+    # Started again with no step to make, as after a kill while it measured.
+    (tmp_path / "config.json").unlink()
+    assert trained(poisoned("skip"), tmp_path).skipped == 1
 
 
 def test_stop_writes_what_the_step_began_from(poisoned, trained, tmp_path):

@@ -44,6 +44,10 @@ def test_a_checkpoint_of_other_versions_goes_on_and_the_difference_is_told(
     assert "flax" not in line
     after = hashes(tmp_path)
     assert list(after) == [6, 9, 12]
+    # One of an earlier start that diverged is not taken for the end's.
+    (tmp_path / "summary.json").write_text(json.dumps({"verdict": "nan", "steps": 3}))
+    (summary,) = run(*settings).values()
+    assert (summary["verdict"], summary["steps"]) == ("done", 12)
     assert after[6] == before[6]
     assert (tmp_path / "config.json").read_bytes() == config
 
