@@ -282,10 +282,10 @@ class _Training:
     def _validate(self, run: Run, state: Any, progress: RunProgress) -> None:
         now = self.step, self.seconds, state
         with self._goodput.during("evaluation"):
-            shown = validation.held_out(run.record, run.evaluator, *now)
+            shown = validation.held_out(run, *now)
             if shown and len(self.runs) == 1:
                 progress.say(f"{run.job.name}  step {self.step}  {shown}")
-            validation.samples(run.job, run.record, run.evaluator, *now)
+            validation.samples(run, *now)
 
     def _complete(self) -> None:
         """Writes of the step begun from what a kill left out once it was saved."""
@@ -298,7 +298,7 @@ class _Training:
             with self._goodput.during("evaluation"):
                 for run, standing in zip(self.runs, self.standings, strict=True):
                     now = self.step, self.seconds, standing.state
-                    validation.complete(run.job, run.record, run.evaluator, *now)
+                    validation.complete(run, *now)
 
 
 def finite(tree: Any) -> bool:
