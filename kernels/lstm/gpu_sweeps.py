@@ -158,7 +158,7 @@ def _cut(
     if dtype not in gpu_tiles.DTYPES or core.projection is not None:
         return None
     card = gpu_tiles.present(target.platform()) or gpu_tiles.H100
-    flags = any(mask is not None for mask in core.masks)
+    flags = core.masks.given
     has = (dtype, flags, core.peephole is not None)
     sweep = Sweep(backward, time, core.state.c.shape[0], hidden, *has, down)
     if interpret is not None:
@@ -195,7 +195,7 @@ def _shared(
         ins["peephole"] = jnp.broadcast_to(peephole[:, None], shape)
     if core.h_mask is not None:
         ins["h_mask"] = to(to(core.h_mask, 1, hidden), 0, rows)
-    if any(mask is not None for mask in core.masks):
+    if core.masks.given:
         flags = to(_flags(core.masks, time, core.state.c.shape[0], down), 1, rows)
         shape = (*flags.shape, cut.walk.cells)
         ins["flags"] = jnp.broadcast_to(flags[..., None], shape)

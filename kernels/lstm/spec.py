@@ -76,6 +76,11 @@ class Masks(NamedTuple):
     lengths: jax.Array | None  # [batch], whole numbers
     resets: jax.Array | None  # [time, batch], bool
 
+    @property
+    def given(self) -> bool:
+        """Whether there is any; `==` would compare arrays."""
+        return any(mask is not None for mask in self)
+
 
 def wide(dtype: jnp.dtype) -> jnp.dtype:
     """The dtype of c, of sums and of all pointwise arithmetic, for an x of `dtype`."""

@@ -4,12 +4,14 @@ import itertools
 import re
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from kernels.lstm import gpu_sweeps, gpu_tiles, pallas_gpu
+from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape
 from kernels.lstm.gpu_tiles import H100
-from kernels.lstm.spec import Masks
+from kernels.lstm.spec import LstmState, Masks
 
 CASE = Shape("wide", 64, 16, 8, 768).case("bfloat16")._replace(platform="gpu")
 # As NVIDIA publishes them; the smallest and the largest Hopper, and one before it.
@@ -71,6 +73,17 @@ def test_no_launch_waits_for_a_block_that_has_no_place(card):
                 else:
                     assert walk.blocks == 1
     assert taken > 1000
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_masks_may_be_numpy_arrays(masked):
+    """Compared with None as tuples they have no truth value."""
+    wh, state = jnp.zeros((64, 256), "bfloat16"), jnp.zeros((8, 64))
+    lengths = np.full(8, 3) if masked else None
+    core = Core(wh, None, None, LstmState(state, state), None, Masks(lengths, None))
+    cut = gpu_sweeps._cut(core, False, 3, 64, False, interpret=True)
+    assert cut is not None
+    assert ("flags" in gpu_sweeps._shared(core, cut, 3, False, 64)) == masked
 
 
 def test_flags_tell_of_the_step_itself_and_of_the_next_one_taken():
