@@ -80,7 +80,9 @@ class Checkpoints:
                     "state": ocp.args.StandardSave(state),
                     "about": ocp.args.JsonSave(told),
                 }
-                self._manager.save(step, args=ocp.args.Composite(**items))
+                if not self._manager.save(step, args=ocp.args.Composite(**items)):
+                    newest = self.steps()[-1]
+                    return f"step {step} is before step {newest}, which is saved"
             return None
         except Exception as error:  # of the file system, orbax or tensorstore
             return self._give_up(error)

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from research.errors import UserError
 from research.training import devices, layout, not_finite, processes, validation
 from research.training.feeding import Feed
 from research.training.goodput import Goodput
@@ -95,11 +96,9 @@ class _Training:
         self._saving: Saving = saving
         self._goodput: Goodput = goodput
         self._profile: Profile = profile
-        self._replayed: set[int] = set()  # runs that have diverged, by number
-        self.standings = [
-            Standing(start.step, state, skipped)
-            for state, skipped in zip(start.states, start.skipped, strict=True)
-        ]
+        self.standings = start.standings
+        # Runs that have diverged, by number.
+        self._replayed = {i for i, one in enumerate(self.standings) if one.diverged}
         self.windows: list[float] = []
         self.host_shares: list[float] = []
         self.step: int = start.step
@@ -111,7 +110,7 @@ class _Training:
         self._agreement = processes.Agreement()
         self._skips = jobs[0].experiment.on_nan == "skip"
         step = self.members.step(self._layout.ranks)
-        state = self._stacked(start.skipped)
+        state = self._stacked()
         inputs = self.members.values, runs[0].job.train.arrays
         self._feed = self._feed_from(start.step)
         self._repeats = self._feed is None and devices.repeats_well(
@@ -127,11 +126,14 @@ class _Training:
             return None
         return self._layout.feed(self.members.jobs, step)
 
-    def _stacked(self, skipped: Sequence[int]) -> Any:
+    def _stacked(self) -> Any:
         """The last finite states as the step takes them."""
-        states = [standing.state for standing in self.standings]
-        if self._skips:
-            states = list(map(not_finite.guarded, states, skipped))
+        states = [
+            not_finite.guarded(one.state, one.skipped, one.in_a_row)
+            if self._skips
+            else one.state
+            for one in self.standings
+        ]
         return self.members.stack(states)
 
     @property
@@ -158,7 +160,7 @@ class _Training:
             if self.step % experiment.log_every == 0 or last:
                 self._log(metrics, progress)
                 if self._saving.is_due_again():
-                    self._save(progress, validate=False)
+                    self._save_again()
             due = self.step % experiment.checkpoint_every == 0 or last
             if due or reason is not None:
                 # A notice of preemption leaves seconds: out of turn it only saves.
@@ -223,7 +225,6 @@ class _Training:
                 in_a_row = values.pop("skipped_in_a_row")
                 values = {n: v for n, v in values.items() if math.isfinite(v)}
                 standing.diverged = in_a_row >= not_finite.IN_A_ROW
-                standing.skipped = int(values["skipped_updates"])
             run.record.metrics(self.step, self.seconds, values)
             shown = shown or values
         rate = 1 / self.windows[-1] if self.windows else None
@@ -235,15 +236,28 @@ class _Training:
         jax.block_until_ready(self._state)  # steps: what follows is no part of them
         with self._goodput.during("saving"):
             for run, standing, found in self._going(self._state):
-                state, about = not_finite.bare(found), {"rewinds": self.rewinds}
+                state = not_finite.bare(found)
                 standing.diverged = not finite(state)
                 if not standing.diverged:
                     standing.step, standing.state = self.step, state
                     if self._skips:
-                        about["skipped_updates"] = int(found.skipped)
-                    self._saving.save(run.checkpoints, self.step, state, about)
+                        standing.skipped = int(found.skipped)
+                        standing.in_a_row = int(found.in_a_row)
+                    self._saving.save(run.checkpoints, standing, self.rewinds)
                     if validate:
                         self._validate(run, state, progress)
+
+    def _save_again(self) -> None:
+        """Tries again to save what could not be.
+
+        No newer state: of several processes only the first one knows of this, and all
+        must stand at the same.
+        """
+        self._saving.begin()
+        with self._goodput.during("saving"):
+            for run, standing in zip(self.runs, self.standings, strict=True):
+                if standing.step and not standing.diverged:
+                    self._saving.save(run.checkpoints, standing, self.rewinds)
 
     def _keep_for_replay(self, progress: RunProgress) -> None:
         """Writes what the first step began from that gave a number not finite.
@@ -255,7 +269,12 @@ class _Training:
         if not lost:
             return
         self._replayed |= {*lost}
-        state = self._layout.state(self._stacked([s.skipped for s in self.standings]))
+        for i, one in lost.items():
+            try:  # at once: a start must know which one the others go on without
+                self.runs[i].record.ended("nan", one.step)
+            except UserError as problem:
+                progress.say(str(problem))
+        state = self._layout.state(self._stacked())
         first = min(one.step for one in lost.values())
         feed = self._feed_from(first)
         for _ in range(self.step - first):
@@ -298,7 +317,8 @@ class _Training:
             with self._goodput.during("evaluation"):
                 for run, standing in zip(self.runs, self.standings, strict=True):
                     now = self.step, self.seconds, standing.state
-                    validation.complete(run, *now)
+                    if not standing.diverged:
+                        validation.complete(run, *now)
 
 
 def finite(tree: Any) -> bool:

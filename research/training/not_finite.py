@@ -31,9 +31,9 @@ class Guarded(NamedTuple):
     in_a_row: Any  # uint32: of them since the last one that was made
 
 
-def guarded(state: Any, skipped: int) -> Guarded:
+def guarded(state: Any, skipped: int, in_a_row: int) -> Guarded:
     """A state to go on from, of numpy arrays."""
-    return Guarded(state, np.uint32(skipped), np.uint32(0))
+    return Guarded(state, np.uint32(skipped), np.uint32(in_a_row))
 
 
 def bare(state: Any) -> Any:

@@ -5,8 +5,8 @@ config.json     `experiment`, `claim`, `family`, `medium`, `config`, `stamp`; ha
 metrics.jsonl   one JSON object a log step, `step` and `seconds` first
 tensorboard/    the same as events
 samples/        samples of fixed noise at each checkpoint, in their medium's format
-end.json        how the last start ended: `verdict`, `step`, and whether it is
-                `resumable`
+end.json        how the last start ended, once it has: `verdict`, `step`, and whether
+                it is `resumable`
 summary.json    final metrics with floors and intervals, times, verdict
 not_finite/     state and batch of a step that gave a number that is not finite
 profile/        the trace of the steps that were asked for
@@ -79,13 +79,18 @@ class Record:
             raise
 
     def rewind(self, step: int) -> float:
-        """Drops what was recorded after `step`; returns the seconds trained by then."""
+        """Drops what was recorded after `step`, and how the run ended that goes on.
+
+        Returns:
+          The seconds trained by then.
+        """
         self._close_files()  # of a run that goes back within one start
         path = self.workdir / "metrics.jsonl"
         lines = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(path, text)
         with _refusing(self.workdir):
+            (self.workdir / "end.json").unlink(missing_ok=True)
             self._lines = path.open("ab", buffering=0)
             self._events = Events(self.workdir / "tensorboard", step + 1)
         return lines[-1]["seconds"] if lines else 0.0
@@ -127,6 +132,11 @@ class Record:
         resumable = verdict in ("preempted", "interrupted")
         values = {"verdict": verdict, "step": step, "resumable": resumable}
         write_json(self.workdir / "end.json", values)
+
+    def has_diverged(self) -> bool:
+        """Whether the last start of this run ended in numbers that are not finite."""
+        file = self.workdir / "end.json"
+        return file.exists() and read_json(file)["verdict"] == "nan"
 
     def animate(self) -> None:
         """Writes samples/training.gif, a frame a checkpoint, of PNG samples."""

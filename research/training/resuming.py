@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from research.errors import UserError
@@ -10,17 +11,16 @@ from research.training.checkpoints import Checkpoints, DamagedError
 from research.training.goodput import Goodput
 from research.training.job import state_like
 from research.training.members import Members
-from research.training.runs import Run
+from research.training.runs import Run, Standing
 from research.training.stamp import MACHINE, differing
 
 
 class Start(NamedTuple):
     """What a part of a run begins from."""
 
-    step: int
-    states: list[Any]  # of each run
+    step: int  # of the runs that go on
+    standings: list[Standing]  # of each run
     seconds: float  # trained by then
-    skipped: list[int]  # updates left out by then, of each run
     rewinds: int  # that the order of the data is after
 
 
@@ -29,6 +29,8 @@ def go_on(
 ) -> Start:
     """The newest common checkpoint, or the start; what came later is dropped.
 
+    A run that had diverged by then stays lost, and what it left as it is.
+
     Args:
       name: for what is told.
       runs: as for `train`.
@@ -36,42 +38,94 @@ def go_on(
       rewinds: None: as many as the checkpoint is after.
     """
     with goodput.during("saving"):
-        kept = resume(name, [run.checkpoints for run in runs], state_like(runs[0].job))
-    abouts = [run.checkpoints.about(kept[0]) if kept else {} for run in runs]
-    if kept and (made_with := abouts[0].get("made_with")):
-        tell_of_another_machine(name, kept[0], made_with, runs[0].checkpoints.made_with)
-    kept, abouts = processes.told((kept, abouts))
-    step, states = kept or (0, Members([run.job for run in runs]).initial_states())
+        found = resume(name, runs, state_like(runs[0].job))
+    abouts = [
+        run.checkpoints.about(where.step) if where.step else {}
+        for run, where in zip(runs, found, strict=True)
+    ]
+    first = next(i for i, where in enumerate(found) if not where.diverged)
+    step, about = found[first].step, abouts[first]
+    if made_with := about.get("made_with"):
+        tell_of_another_machine(name, step, made_with, runs[0].checkpoints.made_with)
+    for where, its in zip(found, abouts, strict=True):
+        where.skipped = its.get("skipped_updates", 0)
+        where.in_a_row = its.get("skipped_in_a_row", 0)
+    step, about, found = processes.told((step, about, found))
+    if not all(where.step for where in found):
+        initial = Members([run.job for run in runs]).initial_states()
+        for where, state in zip(found, initial, strict=True):
+            where.state = where.state if where.step else state
+    going = [run for run, it in zip(runs, found, strict=True) if not it.diverged]
     return Start(
         step,
-        states,
-        max(run.record.rewind(step) for run in runs),
-        [about.get("skipped_updates", 0) for about in abouts],
-        abouts[0].get("rewinds", 0) if rewinds is None else rewinds,
+        found,
+        max(run.record.rewind(step) for run in going),
+        about.get("rewinds", 0) if rewinds is None else rewinds,
     )
 
 
-def resume(
-    name: str, every: Sequence[Checkpoints], like: Any
-) -> tuple[int, list[Any]] | None:
+def resume(name: str, runs: Sequence[Run], like: Any) -> list[Standing]:
     """The newest step of which every run has a whole checkpoint, and the states.
 
-    Later steps are dropped; damaged checkpoints are set aside, and that is told.
+    Runs that their record tells to have diverged do not count: they keep no later
+    checkpoints, and the others go on. One that has a checkpoint of the step goes on
+    from it like the others; else it is lost. Where all have diverged, those that came
+    furthest count.
+
+    What those that go on have of later steps is dropped.
 
     Args:
       name: of the experiment, for what is told.
-      every: the checkpoints of each run.
+      runs: at least one.
       like: the state's shapes and dtypes.
 
     Returns:
-      None where there is no checkpoint yet.
+      Each run's step and state; 0 and None where it has no checkpoint.
+
+    Raises:
+      UserError: checkpoints, but none that can be read, or that all have, or of other
+        code.
+    """
+    newest = [max(run.checkpoints.steps(), default=0) for run in runs]
+    counting = [i for i, run in enumerate(runs) if not run.record.has_diverged()]
+    counting = counting or [i for i, step in enumerate(newest) if step == max(newest)]
+    together = newest_whole(name, [runs[i].checkpoints for i in counting], like)
+    if together is None:
+        _begin_anew(runs)
+        return [Standing(0, None) for _ in runs]
+    step, states = together
+    found = dict(zip(counting, states, strict=True))
+    standings = []
+    for i, run in enumerate(runs):
+        its = (step, [found[i]]) if i in found else None
+        its = its or newest_whole(name, [run.checkpoints], like, step) or (0, [None])
+        standings.append(Standing(its[0], its[1][0], diverged=its[0] < step))
+        if its[0] == step:
+            run.checkpoints.drop_after(step)
+    return standings
+
+
+def newest_whole(
+    name: str, every: Sequence[Checkpoints], like: Any, latest: int | None = None
+) -> tuple[int, list[Any]] | None:
+    """The newest step of which all have a whole checkpoint, and the states.
+
+    Damaged ones are set aside, and that is told.
+
+    Args:
+      name, like: as for `resume`.
+      every: the checkpoints of each run.
+      latest: no later step is looked at.
+
+    Returns:
+      None where there is none.
 
     Raises:
       UserError: checkpoints, but none that can be read, or of other code.
     """
-    damaged = []
-    while steps := set.intersection(*(set(one.steps()) for one in every)):
-        step, states = max(steps), []
+    damaged: list[Path] = []
+    while step := max(_common(every, latest), default=None):
+        states = []
         for checkpoints in every:
             try:
                 states.append(checkpoints.restore(step, like))
@@ -84,8 +138,6 @@ def resume(
                 )
                 break
         else:
-            for checkpoints in every:
-                checkpoints.drop_after(step)
             return step, states
     if damaged:
         raise UserError(
@@ -93,6 +145,29 @@ def resume(
             f"{damaged[-1].parent}: start again in another --workdir"
         )
     return None
+
+
+def _common(every: Sequence[Checkpoints], latest: int | None) -> set[int]:
+    """Steps no later than `latest` that all have."""
+    steps = set.intersection(*(set(one.steps()) for one in every))
+    return {step for step in steps if latest is None or step <= latest}
+
+
+def _begin_anew(runs: Sequence[Run]) -> None:
+    """Drops what only some runs have saved of their first checkpoint.
+
+    Raises:
+      UserError: more than that would be lost.
+    """
+    for run in runs:
+        if len(run.checkpoints.steps()) > 1:
+            raise UserError(
+                f"the runs beside {run.record.workdir} have no checkpoint of a step "
+                f"that it has: put back what is missing of theirs, or train into "
+                f"another --workdir"
+            )
+    for run in runs:
+        run.checkpoints.drop_after(0)
 
 
 def tell_of_another_machine(

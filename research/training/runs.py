@@ -1,5 +1,6 @@
 """One run among those that are trained at once: its parts, its standing, its end."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 from research.evaluation import Evaluator
@@ -30,10 +31,12 @@ class Run(NamedTuple):
     evaluator: Evaluator
 
 
+@dataclasses.dataclass
 class Standing:
-    """How far one run is."""
+    """How far one run is: what the last finite state seen is, and came by."""
 
-    def __init__(self, step: int, state: Any, skipped: int = 0):
-        self.step, self.state = step, state  # of the last finite state seen
-        self.skipped = skipped
-        self.diverged = False
+    step: int
+    state: Any  # numpy arrays, without a device axis
+    skipped: int = 0  # updates left out by then, as `--on-nan skip` asks
+    in_a_row: int = 0  # of them since the last that was made
+    diverged: bool = False

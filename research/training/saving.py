@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from research.errors import UserError
 from research.training.checkpoints import Checkpoints
+from research.training.runs import Standing
 
 RETRY_SECONDS = 10.0  # between attempts to save on a full disk or a lost folder
 
@@ -23,11 +23,14 @@ class Saving:
         """All runs are to be saved now; earlier failures no longer count."""
         self._retry_at = None
 
-    def save(
-        self, checkpoints: Checkpoints, step: int, state: Any, about: dict[str, int]
-    ) -> None:
-        """Starts to save one run."""
-        if problem := checkpoints.save(step, state, about):
+    def save(self, checkpoints: Checkpoints, standing: Standing, rewinds: int) -> None:
+        """Starts to save one run, as far as it is."""
+        about = {
+            "rewinds": rewinds,
+            "skipped_updates": standing.skipped,
+            "skipped_in_a_row": standing.in_a_row,
+        }
+        if problem := checkpoints.save(standing.step, standing.state, about):
             self._failed(problem)
 
     def is_due_again(self) -> bool:

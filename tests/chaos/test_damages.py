@@ -10,7 +10,7 @@ from research.errors import UserError
 from research.training.checkpoints import Checkpoints
 from research.training.hashing import state_hash
 from research.training.job import initial_state, prepare, state_like
-from research.training.resuming import resume
+from research.training.resuming import newest_whole
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def resumed(folder, like):
     """Step and hash of what a start would go on from; 0 and None if it is refused."""
     checkpoints = Checkpoints(folder)
     try:
-        found = resume("chaos", [checkpoints], like)
+        found = newest_whole("chaos", [checkpoints], like)
     except UserError as refusal:
         return told(refusal)
     finally:

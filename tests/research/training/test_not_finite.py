@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +11,16 @@ import pytest
 
 from research.training import not_finite
 from research.training.checkpoints import Checkpoints
+from research.training.goodput import Goodput
 from research.training.hashing import state_hash
 from research.training.job import prepare
 from research.training.not_finite import all_finite, guard, guarded, in_another_order
-from research.training.record import read_metrics
+from research.training.record import Record, read_metrics
 from research.training.replay import not_finite as names_of
 from research.training.replay import replay
+from research.training.resuming import go_on
 from research.training.run import run
+from research.training.runs import Run
 from research.training.stop import StopRequest
 
 POISON = 5  # the step, counted from 0, whose batch has a NaN
@@ -56,7 +60,7 @@ def test_an_update_that_is_not_finite_is_left_out_and_nothing_else():
         return new, {"loss": x * 2}
 
     state = {"w": np.float32(1), "step": np.uint32(0), "n": np.uint32(0)}
-    state, said = guarded(state, skipped=7), []
+    state, said = guarded(state, skipped=7, in_a_row=0), []
     for x in (0.5, np.nan, np.inf, 0.25):
         state, metrics = jax.jit(guard(step))(state, np.float32(x))
         said.append((int(metrics["skipped_updates"]), int(metrics["skipped_in_a_row"])))
@@ -95,6 +99,15 @@ def test_skip_leaves_the_poisoned_update_out_and_counts_it(poisoned, trained, tm
     # Started again with no step to make, as after a kill while it measured.
     (tmp_path / "config.json").unlink()
     assert trained(poisoned("skip"), tmp_path).skipped == 1
+    # After a kill a start takes up the count of those in a row, too.
+    (tmp_path / "config.json").unlink()
+    for step in (9, 12):
+        shutil.rmtree(tmp_path / "checkpoints" / str(step))
+    record, checkpoints = Record(tmp_path, {}), Checkpoints(tmp_path / "checkpoints")
+    one = Run(poisoned("skip"), record, checkpoints, evaluator=None)
+    (standing,) = go_on("poisoned", [one], Goodput()).standings
+    assert (standing.step, standing.skipped, standing.in_a_row) == (6, 1, 1)
+    record.close()
 
 
 def test_stop_writes_what_the_step_began_from(poisoned, trained, tmp_path):

@@ -8,10 +8,10 @@ import jax
 import pytest
 
 from research import parts
-from research.experiment import Data
+from research.experiment import Data, Population
 from research.training.hashing import state_hash
 from research.training.job import prepare
-from research.training.record import read_metrics
+from research.training.record import Record, read_metrics
 from research.training.run import run
 from research.training.stop import StopRequest
 from research.training.trained import kept_states
@@ -52,10 +52,70 @@ def test_a_checkpoint_of_other_versions_goes_on_and_the_difference_is_told(
     assert (tmp_path / "config.json").read_bytes() == config
 
 
+def stopping_at(last, stop):
+    """A record that asks for an end once a step is logged."""
+
+    class Stopping(Record):
+        def metrics(self, step, seconds, values):
+            super().metrics(step, seconds, values)
+            if step == last:
+                stop.reason = "preempted"
+
+    return Stopping
+
+
+def test_a_population_goes_on_without_its_lost_member(
+    twelve_steps, tmp_path, monkeypatch, capfd
+):
+    """It diverges in step 2; the others soon keep no checkpoint of step 1."""
+    settings = dataclasses.replace(
+        twelve_steps,
+        checkpoint_every=1,
+        optimizer=dataclasses.replace(twelve_steps.optimizer, schedule="constant"),
+        population=Population(vary=("optimizer.learning_rate=1e-3,1e38,2e-3",)),
+    )
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run("small", "", settings, whole, StopRequest())
+    for step in (6, None):
+        stop = StopRequest()
+        with monkeypatch.context() as patch:
+            patch.setattr("research.training.run.Record", stopping_at(step, stop))
+            found = run("small", "", settings, stopped, stop)
+        verdicts = [summary["verdict"] for summary in found.values()]
+        going = "preempted" if step else "done"
+        assert verdicts == [going, "nan", going]
+    assert "small: continues at step 7" in capfd.readouterr().out
+
+    for workdir in found:
+        alone = whole / workdir.name
+        assert hashes(workdir) == hashes(alone)
+        assert lines_of(workdir) == lines_of(alone)
+        end = (workdir / "end.json").read_bytes()
+        assert end == (alone / "end.json").read_bytes()
+    kept = [list(hashes(workdir)) for workdir in found]
+    assert kept == [[10, 11, 12], [1], [10, 11, 12]]
+
+    # As after a kill before the others saved more: it goes on once again.
+    for folder in stopped.glob("*/checkpoints/*"):
+        if folder.name != "1":
+            shutil.rmtree(folder)
+    steps = [
+        summary["steps"]
+        for summary in run("small", "", settings, stopped, StopRequest()).values()
+    ]
+    assert steps == [12, 1, 12]
+
+
+def lines_of(workdir):
+    """All lines without their seconds."""
+    return [line | {"seconds": 0} for line in read_metrics(workdir)]
+
+
 def record_of(workdir):
     """All lines without their seconds, and the bytes of all samples."""
-    lines = [line | {"seconds": 0} for line in read_metrics(workdir)]
-    return lines, {p.name: p.read_bytes() for p in (workdir / "samples").iterdir()}
+    return lines_of(workdir), {
+        p.name: p.read_bytes() for p in (workdir / "samples").iterdir()
+    }
 
 
 @pytest.fixture(scope="module")
