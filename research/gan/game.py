@@ -76,16 +76,15 @@ class Game:
         example = jax.tree.map(lambda leaf: leaf[0], self._rounds(batch))
         noise = jnp.zeros((len(example.real), self.drawing.latent))
         share = example.real[: len(example.real) // self.shares]
-        refusals.refuse_pack(self.view.packing, share)
+        refusals.refuse_pack(self.view.packing, share, self.discriminator)
         packed = self.view.pack(example.real)
         generator = self.generator.init(keys[0], noise, *example.labels)
+        drawn = self.generator.output_shape(generator, noise, *example.labels)
+        # Before D reads the data: what it does with a shape not its own is no advice.
+        refusals.refuse_drawn(drawn, example.real.shape, self.generator)
         discriminator = self.discriminator.init(keys[1], packed, *example.labels)
-        refusals.refuse_shapes(
-            self.generator.output_shape(generator, noise, *example.labels),
-            example.real.shape,
-            self.discriminator.output_shape(discriminator, packed, *example.labels),
-            packed.shape,
-        )
+        logits = self.discriminator.output_shape(discriminator, packed, *example.labels)
+        refusals.refuse_logits(logits, packed.shape)
         refusals.refuse_coupled(self, discriminator)
         average = (generator.params, generator.stats) if self.ema else None
         # A copy: the loop donates the state, and no buffer may be donated twice.

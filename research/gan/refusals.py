@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from research.errors import UserError
-from research.gan.player import Net
+from research.gan.player import Net, Player
 
 Shape = tuple[int, ...]
 
@@ -57,8 +57,33 @@ def refuse_settings(config: Any, loss: Any, classes: int, medium: ModuleType) ->
         )
 
 
-def refuse_pack(packing: int, samples: jax.Array) -> None:
-    """Raises UserError where a device's share of the batch is no whole packs."""
+def refuse_classes(classes: int, dataset: Any) -> None:
+    """Raises UserError for a conditional model of other classes than the data's.
+
+    JAX takes an index past the end for the last one: those classes would be learned
+    as one.
+    """
+    found = getattr(dataset, "LABELS", 0)
+    if not classes or classes == found:
+        return
+    if not found:
+        raise UserError(
+            f"--model.classes {classes}: the data names no classes (LABELS) to tell "
+            f"the networks; give --model.classes 0, or take --data that has some"
+        )
+    raise UserError(
+        f"--model.classes {classes}: the data has {found} classes; give "
+        f"--model.classes {found}, or 0 to tell the networks none"
+    )
+
+
+def refuse_pack(packing: int, samples: jax.Array, discriminator: Player) -> None:
+    """Raises UserError for packs that a device's share has not, or D cannot read."""
+    if packing > 1 and not getattr(discriminator.module, "packs", True):
+        raise UserError(
+            f"--task.packing {packing}: the D of {_model(discriminator)} judges "
+            f"samples one by one; take --task.packing 1, or another --model"
+        )
     if len(samples) % packing:
         raise UserError(
             f"--task.packing {packing} does not divide the {len(samples)} samples of "
@@ -66,13 +91,18 @@ def refuse_pack(packing: int, samples: jax.Array) -> None:
         )
 
 
-def refuse_shapes(drawn: Shape, real: Shape, logits: Shape, packed: Shape) -> None:
-    """Raises UserError for networks that do not fit the data or the losses."""
+def refuse_drawn(drawn: Shape, real: Shape, generator: Player) -> None:
+    """Raises UserError for a generator that does not fit the data."""
     if drawn != real:
         raise UserError(
-            f"the generator draws samples of shape {drawn[1:]}, the data has "
-            f"{real[1:]}: choose a --model or --data that fits"
+            f"the data has samples of shape {real[1:]}, the generator of "
+            f"{_model(generator)} draws {drawn[1:]}: choose a --model, or --model.* "
+            f"of its, or a --data.name that fits"
         )
+
+
+def refuse_logits(logits: Shape, packed: Shape) -> None:
+    """Raises UserError for a discriminator that does not fit the losses."""
     if logits != packed[:1]:
         # (batch, 1) against (batch,) would broadcast to (batch, batch) in a pairing.
         raise UserError(
@@ -82,8 +112,16 @@ def refuse_shapes(drawn: Shape, real: Shape, logits: Shape, packed: Shape) -> No
 
 
 def refuse_shares(config: Any, shares: int) -> None:
-    """Raises UserError for gradients share by share where one pass is for both nets."""
-    if shares > 1 and config.noise == "shared":
+    """Raises UserError for gradients share by share of what is no mean over shares."""
+    if shares == 1:
+        return
+    if config.generator_objective == "features":
+        raise UserError(
+            f"--optimizer.accumulate {shares} with --task.generator-objective features:"
+            f" a distance of means over the batch is no mean over its shares; take "
+            f"--optimizer.accumulate 1, or --task.generator-objective loss"
+        )
+    if config.noise == "shared":
         raise UserError(
             f"--optimizer.accumulate {shares} with --task.noise shared: the one "
             f"pass of G for both updates would be kept whole; take --task.noise fresh"
@@ -91,7 +129,17 @@ def refuse_shares(config: Any, shares: int) -> None:
 
 
 def refuse_coupled(game: Any, discriminator: Net) -> None:
-    """Raises UserError for gradients by sample of a D whose samples are coupled."""
+    """Raises UserError for what needs logits of their own sample alone, and has not."""
+    module = game.discriminator.module
+    if not (discriminator.stats or getattr(module, "couples_samples", False)):
+        return
+    by = "BatchNorm" if discriminator.stats else "minibatch discrimination"
+    if game.shares > 1:
+        raise UserError(
+            f"--optimizer.accumulate {game.shares} with {by} in D: a logit then "
+            f"depends on the whole batch, and would on a share alone; take "
+            f"--optimizer.accumulate 1, or a --model.* without it in D"
+        )
     asked = [
         name
         for name, on in (
@@ -100,15 +148,16 @@ def refuse_coupled(game: Any, discriminator: Net) -> None:
         )
         if on
     ]
-    module = game.discriminator.module
-    coupled = getattr(module, "couples_samples", False)
-    if asked and (discriminator.stats or coupled):
-        by = "BatchNorm" if discriminator.stats else "minibatch discrimination"
+    if asked:
         raise UserError(
             f"--task.{asked[0].replace('_', '-')} with {by} in D: it takes the "
             f"gradient of a sample's logit, which then depends on the whole batch; "
             f"choose a --model.* without it in D"
         )
+
+
+def _model(player: Player) -> str:
+    return type(player.module).__module__
 
 
 def _arguments(loss: Any) -> list[str]:

@@ -46,15 +46,16 @@ that a report needs no model.
 """
 
 from types import ModuleType
+from typing import Any
 
 from research import parts
 
 
-def of(dataset: ModuleType) -> ModuleType:
+def of(dataset: Any) -> ModuleType:
     """The medium of a data set."""
     return parts.find("research.media", name_of(dataset))
 
 
-def name_of(dataset: ModuleType) -> str:
+def name_of(dataset: Any) -> str:
     """The name of a data set's medium."""
     return getattr(dataset, "MEDIUM", "pictures")

@@ -42,9 +42,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Points [batch, 2] → ψ·x [batch]; packs are not for it."""
+    """Points [batch, 2] → ψ·x [batch]."""
 
     start: float
+    packs = False
 
     @nn.compact
     def __call__(self, points: jax.Array, train: bool) -> jax.Array:

@@ -102,6 +102,11 @@ class Critic(nn.Module):
     reads: int | None = None
     """the first so many features; None: all"""
 
+    @property
+    def packs(self) -> bool:
+        """Whether it sees all of samples side by side."""
+        return self.reads is None
+
     @nn.compact
     def __call__(self, samples: jax.Array, train: bool) -> jax.Array:
         del train

@@ -19,6 +19,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from research.errors import UserError
 from research.models._layers import Conv, Dense, Projection
 from research.training.axes import BATCH
 
@@ -55,6 +56,16 @@ class Model:
 
     def discriminator(self) -> nn.Module:
         return Discriminator(self)
+
+    def refuse_size(self, height: int, width: int) -> None:
+        """Raises UserError for a picture that D cannot halve so often."""
+        step = 2 ** min(self.halvings, len(self.discriminator_widths))
+        if height % step or width % step:
+            raise UserError(
+                f"--model.halvings {self.halvings}: D halves pictures of "
+                f"{height}×{width} to the end only if both are multiples of {step}; "
+                f"give fewer"
+            )
 
 
 class Generator(nn.Module):
@@ -125,6 +136,7 @@ class Discriminator(nn.Module):
     ) -> jax.Array:
         del train  # no BatchNorm
         model = self.model
+        model.refuse_size(*images.shape[1:3])
         x = images
         for number, width in enumerate(model.discriminator_widths):
             halve = number < model.halvings

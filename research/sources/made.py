@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from research import media
 from research.errors import UserError
 from research.metrics.measured import Measured
 from research.sources.split import Split, fingerprint, refuse_unknown
@@ -72,6 +73,12 @@ class Problem:
         """What "train" or "test" is drawn from; no file is read."""
         del data_dir
         return split(self.name, which, EXAMPLES, self.length)
+
+    @property
+    def SHAPE(self) -> tuple[int, ...]:  # noqa: N802
+        """Of one sample, as the medium takes it."""
+        one = jax.eval_shape(lambda key: self.make(key, self.length), jax.random.key(0))
+        return one[media.of(self).ENTRY].shape
 
     @property
     def batch(self) -> Batch:

@@ -50,9 +50,9 @@ class UserPictures:
 
     @property
     def LABELS(self) -> int:  # noqa: N802
-        """Classes; 1 where none are known."""
+        """Classes; 0 where none are known."""
         labels = _read(self)[1]
-        return 1 if labels is None else int(labels.max()) + 1
+        return 0 if labels is None else int(labels.max()) + 1
 
     @property
     def FEATURES(self) -> str:  # noqa: N802

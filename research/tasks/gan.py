@@ -1,6 +1,7 @@
 """Training a generator and a discriminator against each other (Goodfellow 2014)."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from research.gan.drawing import Drawing
 from research.gan.game import Game
 from research.gan.judging import Judge
 from research.gan.player import Player
-from research.gan.refusals import refuse_settings, refuse_shares
+from research.gan.refusals import refuse_classes, refuse_settings, refuse_shares
 from research.gan.view import View
 from research.media import pictures
 from research.optimizers import Optimizer
@@ -136,4 +137,5 @@ class Gan:
             game.parameters,
             batches=self.discriminator_steps,
             walk=game.walk,
+            check=functools.partial(refuse_classes, classes),
         )

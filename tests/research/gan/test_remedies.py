@@ -15,6 +15,7 @@ import pytest
 from research.errors import UserError
 from research.gan.player import Past
 from research.media import points
+from research.models import mlp
 from research.optimizers import Optimizer
 from research.tasks.gan import Gan
 from research.training.axes import BATCH
@@ -404,6 +405,26 @@ def test_gradients_by_sample_are_refused_with_batchnorm_in_d():
         task = config.build(Normed(), SGD, 10, points)
         with pytest.raises(UserError, match=r"with BatchNorm in D: .* whole batch"):
             task.init(KEY, batch_of())
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "says"),
+    [
+        (Numbers(), {"generator_objective": "features"}, "--task.generator-objective"),
+        (Normed(), {}, "BatchNorm in D"),
+        (mlp.Model((1,), minibatch_kernels=2), {}, "minibatch discrimination in D"),
+    ],
+)
+def test_what_a_whole_batch_decides_is_not_cut_into_shares(model, settings, says):
+    """‖E f(x) − E f(G(z))‖² of the batch is no mean over shares of theirs."""
+    shares = dataclasses.replace(SGD, accumulate=2)
+
+    def start():
+        task = Gan(**settings).build(model, shares, 10, points)
+        jax.eval_shape(task.init, KEY, batch_of())
+
+    with pytest.raises(UserError, match=f"--optimizer.accumulate 2 with {says}"):
+        start()
 
 
 def test_a_pack_that_does_not_divide_the_batch_is_refused():

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -11,8 +12,10 @@ import pytest
 
 from research import parts
 from research.errors import UserError
+from research.media import pictures, points, series, text
 from research.media.pictures import from_network as to_uint8
 from research.media.pictures import to_network as to_unit_range
+from research.models import dirac, mlp, r3gan, resnet, seed_pair, text_pair
 from research.optimizers import Optimizer
 from research.tasks.gan import Gan
 from research.training.axes import BATCH
@@ -357,11 +360,53 @@ def test_settings_that_no_run_could_mean_are_refused(config, says):
         config.build(Tiny(), SGD, 10)
 
 
-def test_a_generator_of_another_shape_than_the_data_is_refused(batch):
-    task = Gan().build(Tiny(), SGD, 10)
-    wide = batch | {"image": jnp.zeros((PICTURES, 4, 4, 3), jnp.uint8)}
-    with pytest.raises(UserError, match=r"\(2, 2, 3\).*\(4, 4, 3\)"):
-        task.init(KEY, wide)
+MISFITS = {
+    "r3gan": (r3gan.Model((4, 4, 4, 4), blocks=1), pictures, (28, 28, 3), {}),
+    "seed_pair": (seed_pair.Model(width=2), points, (2,), {}),
+    "mlp": (mlp.Model(hidden=2), series, (10, 1), {}),
+    "resnet": (
+        resnet.Model((4,) * 4, (4,) * 6, halvings=6),
+        pictures,
+        (32, 32, 3),
+        {},
+    ),
+    "dirac": (dirac.Model(), points, (2,), {"packing": 2}),
+    "text_pair": (text_pair.Model(3, hidden=2), text, (3,), {"packing": 2}),
+}
+TOLD = {
+    "r3gan": r"samples of shape \(28, 28, 3\).*\.r3gan draws \(32, 32, 3\)",
+    "seed_pair": r"samples of shape \(2,\).*\.seed_pair draws \(28, 28, 3\)",
+    "mlp": r"samples of shape \(10, 1\).*\.mlp draws \(2,\)",
+    "resnet": r"--model.halvings 6: .* 32×32 .* multiples of 64",
+    "dirac": r"--task.packing 2: the D of .*\.dirac judges samples one by one",
+    "text_pair": r"--task.packing 2: the D of .*\.recurrent_pair judges samples one by",
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_networks_that_do_not_fit_the_data_are_refused_before_d_reads_it(name):
+    model, medium, shape, settings = MISFITS[name]
+    task = Gan(**settings).build(model, SGD, 10, medium)
+    dtype = {"image": jnp.uint8, "tokens": jnp.int32}.get(medium.ENTRY, jnp.float32)
+    example = {medium.ENTRY: jax.ShapeDtypeStruct((4, *shape), dtype)}
+    with pytest.raises(UserError, match=TOLD[name]):
+        jax.eval_shape(task.init, KEY, example)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (SimpleNamespace(LABELS=20), r"classes 10: .* 20 classes; give --model.c.* 20"),
+        (SimpleNamespace(), r"classes 10: the data names no classes .*classes 0"),
+    ],
+)
+def test_classes_that_are_not_the_data_s_are_refused(data, says):
+    """JAX would take an index past the end for the last one."""
+    task = Gan().build(r3gan.Model(classes=10), SGD, 10)
+    with pytest.raises(UserError, match=says):
+        task.check(data)
+    task.check(SimpleNamespace(LABELS=10))
+    Gan().build(r3gan.Model(), SGD, 10).check(data)
 
 
 def test_every_loss_and_penalty_is_playable(batch):
