@@ -46,16 +46,15 @@ that a report needs no model.
 """
 
 from types import ModuleType
-from typing import Any
 
 from research import parts
 
 
-def of(dataset: Any) -> ModuleType:
+def of(dataset: ModuleType) -> ModuleType:
     """The medium of a data set."""
     return parts.find("research.media", name_of(dataset))
 
 
-def name_of(dataset: Any) -> str:
+def name_of(dataset: ModuleType) -> str:
     """The name of a data set's medium."""
     return getattr(dataset, "MEDIUM", "pictures")

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from research import media
 from research.errors import UserError
 from research.metrics.measured import Measured
 from research.sources.split import Split, fingerprint, refuse_unknown
@@ -76,9 +75,10 @@ class Problem:
 
     @property
     def SHAPE(self) -> tuple[int, ...]:  # noqa: N802
-        """Of one sample, as the medium takes it."""
-        one = jax.eval_shape(lambda key: self.make(key, self.length), jax.random.key(0))
-        return one[media.of(self).ENTRY].shape
+        """Of an example's one entry."""
+        made = jax.eval_shape(lambda k: self.make(k, self.length), jax.random.key(0))
+        (entry,) = made.values()
+        return entry.shape
 
     @property
     def batch(self) -> Batch:

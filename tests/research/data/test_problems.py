@@ -27,8 +27,9 @@ def drawn(name, length=None, split="train", seed=0, count=COUNT):
 
 @pytest.mark.parametrize("name", ["adding", "copy_memory", "sorting", "addition"])
 def test_splits_and_seeds_are_independent_and_a_position_is_one_example(name):
-    (entry,) = drawn(name)[1]
-    train = drawn(name)[1][entry]
+    part, found = drawn(name)
+    ((entry, train),) = found.items()
+    assert train.shape == (COUNT, *part.SHAPE)
     np.testing.assert_array_equal(drawn(name, count=9)[1][entry], train[:9])
     for other in (drawn(name, split="test"), drawn(name, seed=1)):
         assert (other[1][entry] != train).mean() > 0.1
