@@ -1,6 +1,5 @@
 """The numbers of a trained model: held-out losses, and the worth of its samples."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -126,7 +125,9 @@ class Evaluator:
         """A checkpoint's samples beside as many real ones: shares of what these have.
 
         Returns:
-          sample_diversity, sample_modes, …: what the medium watches; {} if nothing.
+          sample_diversity, sample_modes, …: what the medium watches, but for what real
+          samples have none of, as the one point of `dirac` has no diversity; {} if
+          nothing.
         """
         if not hasattr(self.medium, "watch"):
             return {}
@@ -137,8 +138,9 @@ class Evaluator:
         found = self.medium.watch(samples, self._dataset)
         real = self._watched_real[len(samples)]
         return {
-            f"sample_{name}": value / real[name] if real[name] else math.nan
+            f"sample_{name}": value / real[name]
             for name, value in found.items()
+            if real[name]
         }
 
     def copying(self, generated: np.ndarray) -> dict[str, Measured]:

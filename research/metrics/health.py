@@ -6,7 +6,8 @@
                do, or they reach fewer than a twentieth of the classes that as many real
                ones reach
   d_saturated  over the last 500 steps (half the run, where it is shorter) D told real
-               from generated in all but 5 of 1,000 pairs: its gradient teaches little
+               from generated in all but 5 of 1,000 pairs: its gradient teaches little.
+               Not where its logits of both are equal but for rounding: a game at rest
   healthy      none of these
 
 The first that holds, in that order. A GAN that has just begun draws one thing for a
@@ -26,6 +27,7 @@ NARROW = 1 / 4  # of real samples' difference: one that wobbles about a single s
 FEW = 1 / 20  # of real samples' classes
 WON = 0.995  # share of pairs that D tells apart
 WON_FOR = 500  # steps
+REST = 1e-9  # difference of mean logits: a game that comes to rest passes it at last
 LINES = 3  # logged in that time at least, or nothing is said
 
 
@@ -34,8 +36,8 @@ def verdict(history: Sequence[dict[str, float]]) -> Health:
 
     Args:
       history: the lines of metrics.jsonl: `step` and, where they were logged, losses,
-        `discriminator_accuracy`, and at checkpoints `sample_diversity` and
-        `sample_modes`, as shares of what real samples score.
+        `discriminator_accuracy` with `real_logit` and `fake_logit`, and at checkpoints
+        `sample_diversity` and `sample_modes`, as shares of what real samples score.
     """
     if any(not math.isfinite(value) for line in history for value in line.values()):
         return "diverged"
@@ -59,5 +61,10 @@ def _won(history: Sequence[dict[str, float]]) -> bool:
         return False
     end = lines[-1]["step"]
     since = end - min(WON_FOR, end / 2)
-    late = [line["discriminator_accuracy"] for line in lines if line["step"] > since]
-    return len(late) >= LINES and min(late) >= WON
+    late = [line for line in lines if line["step"] > since]
+    return len(late) >= LINES and all(map(_tells_apart, late))
+
+
+def _tells_apart(line: dict[str, float]) -> bool:
+    apart = line.get("real_logit", math.inf) - line.get("fake_logit", 0.0)
+    return line["discriminator_accuracy"] >= WON and apart > REST

@@ -61,6 +61,14 @@ def test_a_record_has_its_word(what, word):
     assert health.verdict(history(**what)) == word
 
 
+@pytest.mark.parametrize(("apart", "word"), [(1e-6, "d_saturated"), (1e-12, "healthy")])
+def test_a_game_at_rest_is_not_one_that_d_has_won(apart, word):
+    """The last digits of its logits may be of one sign for long."""
+    lines = history(accuracy=1.0)
+    logits = {"real_logit": 0.0, "fake_logit": -apart}
+    assert health.verdict([line | logits for line in lines]) == word
+
+
 def test_short_runs_and_those_without_a_game():
     assert health.verdict([]) == "healthy"
     assert health.verdict([{"step": 5, "loss": 1.0}]) == "healthy"

@@ -12,6 +12,13 @@ import numpy as np
 import pytest
 
 from research import parts
+from research.data import dirac
+from research.evaluation import Evaluator
+from research.media import points
+from research.metrics import health
+from research.models import dirac as model
+from research.optimizers import Optimizer
+from research.tasks.gan import Gan
 
 PICTURES = 3
 KEYS = jax.random.split(jax.random.key(0), PICTURES)
@@ -94,6 +101,18 @@ def test_least_squares_pulls_g_alone_where_d_is_flat():
     """
     jacobian = np.float64(jax.jacobian(field("lsgan", {}))(jnp.zeros(2)))
     np.testing.assert_allclose(jacobian, [[0, 1], [0, 0]], atol=1e-6)
+
+
+def test_what_real_points_have_none_of_is_no_share_of_theirs():
+    """All real points are one: a diversity over theirs would be a NaN in the record."""
+    split = dirac.load("test")
+    task = Gan().build(model.Model(), Optimizer(), 10, points)
+    evaluator = Evaluator(task, dirac, split, split, 10)
+    resting, circling = np.zeros((9, 2), np.float32), np.ones((9, 2), np.float32)
+    assert evaluator.watched(resting) == {"sample_modes": 1, "sample_quality": 1}
+    line = {"step": 5} | evaluator.watched(circling)
+    assert line == {"step": 5, "sample_modes": 0, "sample_quality": 0}
+    assert health.verdict([line]) == "healthy"  # no collapse: real ones are one, too
 
 
 @pytest.mark.parametrize("loss", LOSSES)
