@@ -99,8 +99,8 @@ def train(
     runs = several or {chosen.name: chosen.settings}
     take_cores(population.members(experiment) for experiment in runs.values())
     for name, experiment in runs.items():
-        if stop.reason is not None:
-            return stop.reason
+        if reason := processes.asked(stop.reason):
+            return reason
         place = folder / name if several else folder
         found = run(name, claim_of(name, chosen), experiment, place, stop)
         for workdir, summary in found.items():

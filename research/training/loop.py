@@ -144,9 +144,8 @@ class _Training:
     def to_the_end(self, progress: RunProgress, stop: StopRequest) -> str:
         """Steps, logs and saves until the last step, a request to stop, or NaNs."""
         experiment = self.runs[0].job.experiment
-        alone = jax.process_count() == 1  # several act on a request at the same step
-        if alone and stop.reason is not None:  # before anything was compiled
-            return stop.reason
+        if reason := processes.asked(stop.reason):  # before anything was compiled
+            return reason
         self._complete()
         self._profile.turn(self.step, self._state)
         while self.step < experiment.steps:

@@ -134,6 +134,7 @@ def _meet() -> None:
     """
     with _closed_stdout():  # on which gloo tells of each connection
         told(None)
+        asked(None)
         agreement = Agreement()
         agreement(None)
         agreement(None)
@@ -181,6 +182,18 @@ def told(value: Any) -> Any:
     length = int(multihost_utils.broadcast_one_to_all(length))
     mine = np.zeros(length, np.uint8) if mine is None else mine
     return pickle.loads(multihost_utils.broadcast_one_to_all(mine).tobytes())
+
+
+def asked(reason: str | None) -> str | None:
+    """What any process was asked by now, the same on all; all must ask.
+
+    Args:
+      reason: what this process was asked.
+    """
+    if jax.process_count() == 1:
+        return reason
+    codes = multihost_utils.process_allgather(np.int32(REASONS.index(reason)))
+    return REASONS[int(codes.max())]
 
 
 class Agreement:

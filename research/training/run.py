@@ -71,10 +71,10 @@ def run_all(
     found: dict[Path, dict[str, Any]] = {}
     for group in population.alike(experiments):
         members = {workdir: experiments[workdir] for workdir in group}
-        if stop.reason is None:
-            found |= _run_together(name, claim, members, stop)
+        if reason := processes.asked(stop.reason):
+            found |= {workdir: {"verdict": reason} for workdir in group}
         else:
-            found |= {workdir: {"verdict": stop.reason} for workdir in group}
+            found |= _run_together(name, claim, members, stop)
     return found
 
 

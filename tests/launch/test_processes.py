@@ -154,6 +154,7 @@ _, how, told = sys.argv
 with stop.listening(seconds=1.0) as request, processes.joined(how, request):
     if told == "told":
         os.kill(os.getpid(), signal.SIGTERM)
+    print("asked:", processes.asked(request.reason), file=sys.stderr, flush=True)
     # One call of C, as a compilation is: Python's handlers wait for its end.
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
 """
@@ -161,7 +162,7 @@ with stop.listening(seconds=1.0) as request, processes.joined(how, request):
 
 @pytest.mark.parametrize("told", [(TOLD, NOT_TOLD), (NOT_TOLD, TOLD)])
 def test_a_notice_that_one_cannot_answer_ends_all_as_resumable(told):
-    """All are busy for longer than they have: nobody looks at what was agreed on."""
+    """All know of it; then they are busy for longer than they have."""
     where = f"127.0.0.1:{unused_port()}"
     with contextlib.ExitStack() as stack:
         started = []
@@ -172,6 +173,7 @@ def test_a_notice_that_one_cannot_answer_ends_all_as_resumable(told):
             stack.callback(process.kill)
         errors = [process.communicate(timeout=60)[1] for process in started]
     assert [process.returncode for process in started] == [85, 85], errors
+    assert all("asked: preempted\n" in error for error in errors), errors
     assert "no answer to the notice" in errors[told.index(TOLD)]
     assert "a notice to another process" in errors[told.index(NOT_TOLD)]
 
