@@ -3,13 +3,14 @@
 A checkpoint is the training state as numpy arrays, without a device axis, so that it
 can be read on any number of devices, and the hash of it: what is read is what was
 saved, or is not taken. Steps on disk that were not committed (the process was killed
-while saving) are not seen and are cleared at the next start.
+while saving) are not seen, and are cleared by the next start that trains.
 """
 
 import contextlib
 import gc
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -145,6 +146,11 @@ class Checkpoints:
         for later in self.steps():
             if later > step:
                 self._manager.delete(later)
+
+    def clear_uncommitted(self) -> None:
+        """Deletes what a killed save left; for the one that alone writes here."""
+        for name in ocp.path.step.tmp_checkpoints(self.folder):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def close(self) -> str | None:
         """Waits until what was saved is committed; as `problem`."""

@@ -155,6 +155,7 @@ def _open(
         workdir / "checkpoints", made_with=machine(about["stamp"])
     )
     stack.callback(checkpoints.close)
+    checkpoints.clear_uncommitted()
     return loop.Run(job, record, checkpoints, evaluator)
 
 

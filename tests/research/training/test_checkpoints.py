@@ -125,9 +125,19 @@ def test_a_save_that_was_killed_is_not_seen(folder, tmp_path):
     (half / "default").write_text("half a checkpoint")
     reader = folder()
     assert reader.steps() == [5]
+    reader.clear_uncommitted()
+    assert not half.exists()
     reader.save(10, a_state(3))
     reader.close()
     assert folder().steps() == [5, 10]
+
+
+def test_a_step_before_the_newest_is_not_said_to_be_saved(folder):
+    writer = folder()
+    assert writer.save(10, a_state()) is None
+    assert writer.save(7, a_state()) == "step 7 is before step 10, which is saved"
+    assert writer.problem(wait=True) is None
+    assert writer.steps() == [10]
 
 
 # --- damage --------------------------------------------------------------------------

@@ -28,6 +28,8 @@ def test_a_checkpoint_of_other_versions_goes_on_and_the_difference_is_told(
     run(*settings)
     for step in (9, 12):  # what a kill after step 6 leaves
         shutil.rmtree(tmp_path / "checkpoints" / str(step))
+    half = tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp"
+    half.mkdir()
     about = tmp_path / "checkpoints" / "6" / "about" / "metadata"
     saved = json.loads(about.read_text())
     saved["made_with"]["versions"] |= {"jax": "0.1", "optax": "0.2"}
@@ -44,6 +46,7 @@ def test_a_checkpoint_of_other_versions_goes_on_and_the_difference_is_told(
     assert "flax" not in line
     after = hashes(tmp_path)
     assert list(after) == [6, 9, 12]
+    assert not half.exists()
     # One of an earlier start that diverged is not taken for the end's.
     (tmp_path / "summary.json").write_text(json.dumps({"verdict": "nan", "steps": 3}))
     (summary,) = run(*settings).values()
