@@ -112,12 +112,15 @@ class Evaluator:
     def scored(self, generated: np.ndarray) -> dict[str, Measured]:
         """Final numbers of generated samples against held-out real ones.
 
+        Of held-out ones as many as were generated, or all where there are fewer: a
+        sample that comes twice is nearer to itself than any two of the data are.
+
         The floor is what a perfect copy of the training data would score: as many real
         training samples, thresholded if the task's are. Held-out ones would not do:
         they are the reference's own digits, and score better than any model could.
         """
         count = len(generated)
-        real = _samples(self._real, self._arrays, count)
+        real = _samples(self._real, self._arrays, self._once(count))
         again = _samples(self._real_as_drawn, self._train.arrays, count)
         return self.medium.score(generated, real, again, self._dataset)
 
@@ -133,7 +136,8 @@ class Evaluator:
             return {}
         samples = samples[: max(self.medium.SHOWN, WATCHED)]
         if len(samples) not in self._watched_real:
-            real = _samples(self._real_as_drawn, self._arrays, len(samples))
+            count = self._once(len(samples))
+            real = _samples(self._real_as_drawn, self._arrays, count)
             self._watched_real[len(samples)] = self.medium.watch(real, self._dataset)
         found = self.medium.watch(samples, self._dataset)
         real = self._watched_real[len(samples)]
@@ -142,6 +146,11 @@ class Evaluator:
             for name, value in found.items()
             if real[name]
         }
+
+    def _once(self, count: int) -> int:
+        """So many held-out samples, or as many as there are before one comes again."""
+        endless = getattr(self._dataset, "ENDLESS", False)
+        return count if endless else min(count, self._held_out.examples)
 
     def copying(self, generated: np.ndarray) -> dict[str, Measured]:
         """Whether generated samples repeat training samples; {} if unknown.

@@ -11,6 +11,7 @@ from research.sources import mixture
 from research.sources.split import Split
 
 MEDIUM = "points"
+ENDLESS = True
 LABELS = 25
 SIGMA = 0.05
 _LINE = np.arange(-4, 5, 2, dtype=np.float32)

@@ -11,6 +11,7 @@ from research.sources import mixture
 from research.sources.split import Split
 
 MEDIUM = "points"
+ENDLESS = True
 LABELS = 8
 SIGMA = 0.01
 _ANGLES = 2 * np.pi * np.arange(LABELS) / LABELS

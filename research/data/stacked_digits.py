@@ -19,6 +19,7 @@ from research.sources.split import Split, fingerprint
 
 IMAGE_SHAPE = (28, 28, 3)
 LABELS = 1000
+ENDLESS = True  # other digits meet in every epoch
 FEATURES = "digits"
 
 # Of 4,000³ and 1,000³ possible pictures, an epoch is as many as MNIST's splits have:

@@ -11,6 +11,7 @@ from research.sources.split import Split, fingerprint
 
 IMAGE_SHAPE = (8, 8, 3)
 LABELS = 1000
+ENDLESS = True  # other digits meet in every epoch
 FEATURES = "digits_8"
 EXAMPLES = stacked_digits.EXAMPLES
 

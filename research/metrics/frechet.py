@@ -90,7 +90,8 @@ def measure(
     reach = 1.96 * sum(np.var(one) / len(one) for one in influences) ** 0.5
     floor = _distance(gaussian(again), real, root)
     low, high = max(float(value - reach), 0.0), float(value + reach)
-    return Measured(value, floor, low, high, len(generated), "squared feature units")
+    unit, counts = "squared feature units", (len(generated), len(reference))
+    return Measured(value, floor, low, high, counts[0], unit, counts[1])
 
 
 def _distance(left: Gaussian, right: Gaussian, root: np.ndarray) -> float:

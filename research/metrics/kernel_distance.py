@@ -57,6 +57,8 @@ def measure(
       generated: [samples, features] of the model's draws.
       reference: [reference samples, features] of real data.
       again: [samples, features], real data once more: its distance is the floor.
+        In no set may a sample come twice because there were too few: k(x, x) is the
+        largest of all, and the estimate no longer unbiased.
       seed: of the subsets.
       subsets: how many.
 
@@ -65,14 +67,15 @@ def measure(
         that is not finite, or fewer than two subsets' worth of samples.
     """
     _check(generated, reference, again)
-    size = min(SUBSET, len(generated) // 2, len(reference) // 2)
+    size = min(SUBSET, len(generated) // 2, len(reference) // 2, len(again))
     values = _values(generated, reference, size, subsets, seed)
     others = min(len(generated), len(reference)) - size
     reach = 1.96 * values.std(ddof=1) * (size / others) ** 0.5
     value = float(values.mean())
     floor = float(_values(again, reference, size, subsets, seed).mean())
     low, high = value - float(reach), value + float(reach)
-    return Measured(value, floor, low, high, len(generated), "squared kernel units")
+    unit, counts = "squared kernel units", (len(generated), len(reference))
+    return Measured(value, floor, low, high, counts[0], unit, counts[1])
 
 
 def _values(

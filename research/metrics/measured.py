@@ -21,6 +21,7 @@ class Measured(NamedTuple):
     high: float | None = None
     samples: int = 0  # examples that `value` was computed from
     unit: str = ""
+    against: int = 0  # real held-out examples that those were compared with, if any
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, as `summary.json` keeps them; NaN becomes None."""

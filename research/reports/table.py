@@ -179,9 +179,16 @@ def _cell(measured: Measured, best: bool) -> Cell:
         number(measured.value),
         "" if low is None or high is None else _ends(measured, low, high),
         "" if measured.floor is None else number(measured.floor),
-        f"{measured.samples:,}" if measured.samples else "",
+        _sizes(measured),
         best,
     )
+
+
+def _sizes(measured: Measured) -> str:
+    """How many samples, and where they differ how many real ones beside them."""
+    samples, against = measured.samples, measured.against
+    other = f" against {against:,} real" if against not in (0, samples) else ""
+    return f"{samples:,}{other}" if samples else ""
 
 
 def _ends(measured: Measured, low: float, high: float) -> str:

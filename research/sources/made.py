@@ -64,6 +64,8 @@ class Problem:
     about: str
     MEDIUM: str
 
+    ENDLESS = True
+
     @property
     def __doc__(self) -> str:  # type: ignore[override]
         return self.about.splitlines()[0]

@@ -59,6 +59,11 @@ class PianoRolls:
     MEDIUM = "music"
 
     @property
+    def ENDLESS(self) -> bool:  # noqa: N802
+        """Whether every epoch has other samples: windows do, whole pieces do not."""
+        return self.length is not None
+
+    @property
     def __doc__(self) -> str:  # type: ignore[override]
         return self.about
 

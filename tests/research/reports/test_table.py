@@ -27,10 +27,10 @@ def test_every_number_has_its_interval_floor_and_unit(comparison):
 
 def test_a_metric_of_a_fork_has_a_row_of_its_own(comparison):
     runs = read_runs([comparison / "seed_gan"])
-    metrics = {"stroke_width": Measured(2.5, samples=70, unit="pixels")}
+    metrics = {"stroke_width": Measured(2.5, samples=70, unit="pixels", against=9)}
     row = table([runs[0]._replace(metrics=metrics)])[0]
     assert row.name == "stroke width"
-    assert row.note == "pixels; 70 samples"
+    assert row.note == "pixels; 70 against 9 real samples"
     assert row.cells[0].value == "2.50"
 
 
