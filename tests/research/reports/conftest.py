@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import jax
@@ -38,7 +39,7 @@ def digits(data_folder) -> np.ndarray:
     return np.asarray(batch["image"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_run(data_folder):
     """A function that writes a workdir: (folder, name, family, steps, batch, …)."""
 
@@ -80,13 +81,14 @@ def write_run(data_folder):
     return write
 
 
-@pytest.fixture
-def comparison(tmp_path, digits, write_run) -> Path:
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory, digits, write_run) -> Path:
     """Three runs: one that collapsed, one that did not, one with a likelihood."""
+    folder = tmp_path_factory.mktemp("compared")
     rng = np.random.default_rng(0)
     one = digits[:1].astype(int) + rng.integers(-9, 9, size=digits.shape)
     write_run(
-        tmp_path / "seed_gan",
+        folder / "seed_gan",
         "seed_gan",
         "gan",
         600,
@@ -101,7 +103,7 @@ def comparison(tmp_path, digits, write_run) -> Path:
     )
     blurred = scipy.ndimage.gaussian_filter(digits.astype(float), (0, 0.8, 0.8, 0))
     write_run(
-        tmp_path / "steady_gan",
+        folder / "steady_gan",
         "steady_gan",
         "gan",
         1_700,
@@ -117,7 +119,7 @@ def comparison(tmp_path, digits, write_run) -> Path:
     flipped = (digits > 127) ^ (rng.uniform(size=digits.shape) < 0.03)
     bits = Measured(0.4873, None, 0.4811, 0.4935, 1_000, "bits a pixel")
     write_run(
-        tmp_path / "pixel_lstm",
+        folder / "pixel_lstm",
         "pixel_lstm",
         "lstm",
         200,
@@ -130,7 +132,13 @@ def comparison(tmp_path, digits, write_run) -> Path:
         draw_seconds=37.8,
         parameters={"model": 120_456},
     )
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def comparison(compared, tmp_path) -> Path:
+    """`compared`, to be changed."""
+    return shutil.copytree(compared, tmp_path, dirs_exist_ok=True)
 
 
 def scores(modes, floor, kl, frechet, pair, confidence):

@@ -38,9 +38,10 @@ class References(html.parser.HTMLParser):
         self.found += [value or "" for name, value in attrs if name in names]
 
 
-@pytest.fixture
-def report(comparison):
-    return write_report(comparison, [comparison / name for name in NAMES])
+@pytest.fixture(scope="module")
+def report(compared, tmp_path_factory):
+    folder = shutil.copytree(compared, tmp_path_factory.mktemp("page") / "runs")
+    return write_report(folder, [folder / name for name in NAMES])
 
 
 def test_the_page_asks_for_nothing_outside_itself(report):
@@ -106,8 +107,8 @@ def test_markdown_shows_files_that_are_there(report):
     assert "\n\n|" not in text.partition("| --- |")[2].partition("## ")[0]
 
 
-def test_grids_hold_the_pictures_of_the_runs(comparison, report):
-    run = read_run(comparison / "steady_gan")
+def test_grids_hold_the_pictures_of_the_runs(report):
+    run = read_run(report.parent / "steady_gan")
     assert run.pictures is not None
     with Image.open(report.parent / "report" / "grid_steady_gan.png") as image:
         pixels = np.asarray(image)
