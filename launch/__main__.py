@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return parts.find("launch", verb).main(arguments[1:])
     except UserError as error:
         print(f"{verb}: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         print(f"{verb}: interrupted", file=sys.stderr)
         return 130

@@ -52,14 +52,15 @@ def _place_of_this_process(
     """The folder to train in; of several processes the first one has the workdir."""
     how = os.environ.get(supervised.OF_CHILD)
     if how is None:
-        with buckets.training(workdir) as folder:
+        with buckets.training(workdir, stop) as folder:
             yield folder
         return
     from research.training import processes
 
     with processes.joined(how, stop):
         first = processes.is_first()
-        with buckets.training(workdir) if first else processes.apart() as folder:
+        mine = buckets.training(workdir, stop) if first else processes.apart()
+        with mine as folder:
             yield folder
 
 

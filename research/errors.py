@@ -4,5 +4,7 @@
 class UserError(Exception):
     """A user's mistake, told in one line: the value, the rule and the way out.
 
-    `launch` prints the message alone, without a traceback, and exits with code 2.
+    `launch` prints the message alone, without a traceback, and exits with its code.
     """
+
+    exit_code = 2

@@ -2,9 +2,9 @@
 
 A bucket has no locks, no appending and no renaming, which a run needs. So a run works
 in a folder here, which is read from the bucket at its start and copied back while it
-runs.
+runs. Who only reads a run does so in another folder.
 """
 
-from launch.buckets.workdirs import is_bucket, reading, training
+from launch.buckets.workdirs import is_bucket, reading, refuse, training
 
-__all__ = ["is_bucket", "reading", "training"]
+__all__ = ["is_bucket", "reading", "refuse", "training"]

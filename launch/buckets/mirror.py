@@ -5,93 +5,169 @@ its files, and taken away before them. What was recorded goes before the checkpo
 that whoever reads the checkpoint has every line before it.
 """
 
-from collections.abc import Iterator
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from etils import epath
+import fsspec
 
-CHECKPOINTS = "checkpoints"
 MARK = ".whole"  # after a step's name
 LEASE = ".lease"  # in the bucket alone
+# A run's are in `checkpoints`, a comparison's or population's in MEMBER/checkpoints.
+STEP = re.compile(r"((?:.+?/)?checkpoints/\d+)(/|\.whole$)")
+OF_CHECKPOINTS = re.compile(r"(.+/)?checkpoints/")
+NEVER_SENT = (".lock", ".new")  # `research.training.record`'s, of this machine alone
 
 
 class Mirror:
     """One workdir."""
 
-    def __init__(self, remote: epath.Path, local: Path):
-        self.remote, self.local = remote, local
+    def __init__(self, address: str, local: Path):
+        """Args:
+        address: gs://BUCKET/FOLDER.
+        local: the folder here.
+        """
+        # What is listed may have changed since: another machine writes there.
+        self.files, root = fsspec.core.url_to_fs(address, use_listings_cache=False)
+        self._root, self.local = root.rstrip("/"), local
         self._sent: dict[str, tuple[int, int]] = {}  # time and size of what was copied
+        self._whole: set[str] = set()  # checkpoints there, such as a/checkpoints/40
+        self._partial: set[str] = set()
 
-    def pull(self) -> None:
-        """Brings what the bucket has and this folder lacks; whole checkpoints only."""
-        steps = self._remote_steps()
-        for file in walk(self.remote):
-            name = relative(file, self.remote)
-            if name == LEASE or name.endswith(MARK):
-                continue
-            first, _, rest = name.partition("/")
-            if first == CHECKPOINTS and rest.partition("/")[0] not in steps:
-                continue
+    def path(self, name: str) -> str:
+        """Where a file of this name is in the bucket."""
+        return f"{self._root}/{name}"
+
+    def names(self) -> dict[str, dict[str, Any]]:
+        """The bucket's files and what it says of each; whole checkpoints only."""
+        found = {
+            path.removeprefix(self._root).strip("/"): about
+            for path, about in self.files.find(self._root, detail=True).items()
+            if not path.endswith("/")  # a folder made by hand in Google's console
+        }
+        marks = {name.removesuffix(MARK) for name in found if name.endswith(MARK)}
+        steps = {step for name in found if (step := step_of(name))}
+        self._whole, self._partial = steps & marks, steps - marks
+        return {
+            name: about
+            for name, about in found.items()
+            if name != LEASE and not name.endswith(MARK) and self._counts(name)
+        }
+
+    def pull(self, names: dict[str, dict[str, Any]]) -> None:
+        """Brings those of the bucket's files that are not here with this content."""
+        for name, about in names.items():
             here = self.local / name
-            if not here.exists() or here.stat().st_size != file.stat().length:
+            if not is_same(here, about):
                 here.parent.mkdir(parents=True, exist_ok=True)
-                file.copy(here, overwrite=True)
+                new = here.with_name(here.name + ".new")
+                self.files.get_file(self.path(name), str(new))
+                os.replace(new, here)
             self._sent[name] = _state(here)
+
+    def clear(self, names: Iterable[str]) -> None:
+        """Takes files away here, and the folders that are empty then."""
+        for name in names:
+            file = self.local / name
+            file.unlink(missing_ok=True)
+            for folder in file.parents:
+                if folder == self.local or not folder.is_dir() or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+    def compare(self, names: dict[str, dict[str, Any]]) -> None:
+        """Learns which of the files here need not be sent."""
+        for name, about in names.items():
+            if is_same(self.local / name, about):
+                self._sent[name] = _state(self.local / name)
+
+    def here(self) -> list[str]:
+        """The files of this folder that are a run's, sorted."""
+        files = (file for file in self.local.rglob("*") if file.is_file())
+        names = (file.relative_to(self.local).as_posix() for file in files)
+        return sorted(name for name in names if not name.endswith(NEVER_SENT))
 
     def push(self) -> None:
         """Copies what is new here, and takes checkpoints away that are gone here."""
-        place = self.local / CHECKPOINTS
-        steps = {d.name for d in place.glob("*") if d.name.isdigit()}
-        for file in sorted(self.local.rglob("*")):
-            name = file.relative_to(self.local).as_posix()
-            ours = name == ".lock" or name.partition("/")[0] == CHECKPOINTS
-            if file.is_file() and not ours:
-                self._send(file, name)
-        there = self._remote_steps()
-        for step in sorted(steps - there, key=int):
-            for file in sorted((place / step).rglob("*")):
-                if file.is_file():
-                    self._send(file, file.relative_to(self.local).as_posix())
-            (self.remote / CHECKPOINTS / f"{step}{MARK}").write_text(step)
-        for step in there - steps:
-            (self.remote / CHECKPOINTS / f"{step}{MARK}").unlink()
-            (self.remote / CHECKPOINTS / step).rmtree()
+        steps: dict[str, list[str]] = {}
+        for name in self.here():
+            if step := step_of(name):
+                steps.setdefault(step, []).append(name)
+            elif self._counts(name):
+                self._send(name)
+        for step in sorted(steps, key=lambda step: (len(step), step)):
+            if step not in self._whole or any(map(self._is_new, steps[step])):
+                self._replace(step, steps[step])
+        for step in self._whole - steps.keys():
+            self._remove(step)
 
-    def _send(self, file: Path, name: str) -> None:
+    def _replace(self, step: str, names: list[str]) -> None:
+        if step in self._whole | self._partial:
+            self._remove(step)
+        self._partial.add(step)
+        sent = [self._send(name) for name in names]
+        if all(sent):  # else orbax has taken it away meanwhile
+            self.files.pipe_file(self.path(step + MARK), b"")
+            self._partial.discard(step)
+            self._whole.add(step)
+
+    def _remove(self, step: str) -> None:
+        for path in (self.path(step + MARK), self.path(step)):
+            if self.files.exists(path):
+                self.files.rm(path, recursive=True)
+        self._whole.discard(step)
+        self._partial.discard(step)
+        for name in [name for name in self._sent if step_of(name) == step]:
+            del self._sent[name]
+
+    def _is_new(self, name: str) -> bool:
+        try:
+            return self._sent.get(name) != _state(self.local / name)
+        except FileNotFoundError:
+            return False
+
+    def _send(self, name: str) -> bool:
+        """Copies a file that the bucket has not; False: it is gone."""
+        file = self.local / name
         try:
             now = _state(file)
-        except FileNotFoundError:  # a temporary one that has its last name by now
-            return
-        if self._sent.get(name) == now:
-            return
-        target = self.remote / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        epath.Path(file).copy(target, overwrite=True)
+            if self._sent.get(name) == now:
+                return True
+            if step_of(name):
+                self.files.put_file(str(file), self.path(name))
+            else:  # it may grow meanwhile, and is sent as it was at one moment
+                self.files.pipe_file(self.path(name), file.read_bytes())
+        except FileNotFoundError:
+            if file.exists():  # it is the bucket that is not there
+                raise
+            return False
         self._sent[name] = now
+        return True
 
-    def _remote_steps(self) -> set[str]:
-        place = self.remote / CHECKPOINTS
-        if not place.exists():
-            return set()
-        names = (entry.name for entry in place.iterdir())
-        return {n.removesuffix(MARK) for n in names if n.endswith(MARK)}
+    def _counts(self, name: str) -> bool:
+        """Whether a file is no part of a checkpoint, or of a whole one."""
+        return not OF_CHECKPOINTS.match(name) or step_of(name) in self._whole
 
 
-def walk(folder: Any) -> Iterator[Any]:
-    """Every file below; a bucket's own recursive search is switched off in epath."""
-    if not folder.exists():
-        return
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from walk(entry)
-        else:
-            yield entry
+def step_of(name: str) -> str:
+    """The checkpoint that a file belongs to, such as a/checkpoints/40; "" for none."""
+    found = STEP.match(name)
+    return found[1] if found else ""
 
 
-def relative(file: Any, folder: Any) -> str:
-    """The part of a path below a folder."""
-    return str(file).removeprefix(str(folder)).strip("/")
+def is_same(file: Path, about: dict[str, Any]) -> bool:
+    """Whether a file has the content of the bucket's; no, where that tells no hash."""
+    if "md5Hash" not in about or not file.is_file():
+        return False
+    if about["size"] != file.stat().st_size:
+        return False
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "md5").digest()
+    return base64.b64encode(digest).decode() == about["md5Hash"]
 
 
 def _state(file: Path) -> tuple[int, int]:

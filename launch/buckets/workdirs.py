@@ -1,78 +1,77 @@
 """The folder on this machine that stands for a workdir, wherever that is."""
 
-import hashlib
-import json
-import os
-import re
-import socket
-import sys
-import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from etils import epath
-
-from launch.buckets.mirror import LEASE, Mirror
+from launch.buckets.copies import Copies, in_a_line
+from launch.buckets.folder import Folder, held
+from launch.buckets.lease import Lease
+from launch.buckets.mirror import Mirror
 from research.errors import UserError
+from research.training.stop import StopRequest
 
-EVERY = 30.0  # seconds between copies to the bucket
-STALE = 600.0  # seconds after which a lease that nobody renews has fallen
+TRIES = 3  # of a reading, beside a run that takes old checkpoints away
 
 
 def reading(workdir: str | Path) -> Path:
     """A folder with what is in a workdir: itself, or a bucket's, copied here.
+
+    A run on this machine has another folder, which this one leaves alone.
 
     Raises:
       UserError: a bucket that cannot be read.
     """
     if not is_bucket(workdir):
         return Path(workdir)
-    local = _local(str(workdir))
-    with _told(str(workdir), "read"):
-        Mirror(epath.Path(str(workdir)), local).pull()
-    return local
+    name = str(workdir)
+    with _told(name, "read"), held(name, "read", wait=True) as folder:
+        assert folder is not None
+        mirror = Mirror(name, folder.path)
+        for last in (*[False] * (TRIES - 1), True):
+            try:
+                _refresh(mirror, folder)
+                break
+            except FileNotFoundError:  # taken away since it was listed
+                if last:
+                    raise
+    return folder.path
 
 
 @contextmanager
-def training(workdir: str | Path) -> Iterator[Path]:
+def training(workdir: str | Path, stop: StopRequest | None = None) -> Iterator[Path]:
     """A folder to train in; a bucket's is copied back while the block runs.
+
+    Args:
+      workdir: a folder, or gs://BUCKET/FOLDER.
+      stop: told of signals. After a notice the last copy has a limit.
 
     Raises:
       UserError: a bucket that cannot be written, or another run that writes there.
+      CopyError: the last copy failed.
     """
     if not is_bucket(workdir):
         yield Path(workdir)
         return
-    name, remote = str(workdir), epath.Path(str(workdir))
-    mirror, me = Mirror(remote, _local(name)), uuid.uuid4().hex
-    with _told(name, "written"):
-        remote.mkdir(parents=True, exist_ok=True)
-        _take(remote, name, me)
-        mirror.pull()
-    over = threading.Event()
-
-    def copies() -> None:
-        while not over.wait(EVERY):
-            try:
-                mirror.push()
-                _renew(remote, me)
-            except Exception as error:  # the next one tries again, the last one raises
-                line = (str(error).splitlines() or [type(error).__name__])[0]
-                print(f"{name} could not be written just now: {line}", file=sys.stderr)
-
-    thread = threading.Thread(target=copies, daemon=True)
-    thread.start()
-    try:
-        yield mirror.local
-    finally:
-        over.set()
-        thread.join()
+    name = str(workdir)
+    with held(name, "write", wait=False) as folder:
+        if folder is None:
+            raise UserError(
+                f"another run on this machine is writing to {name}: wait for it, or "
+                f"give another --workdir"
+            )
         with _told(name, "written"):
-            mirror.push()
-            (remote / LEASE).unlink(missing_ok=True)
+            mirror = Mirror(name, folder.path)
+            run = folder.noted.setdefault("run", uuid.uuid4().hex)
+            folder.note(run=run)  # before it is in the bucket
+            lease = Lease(mirror, name, run)
+            _fetch(mirror, folder, lease.take(stop))
+        copies = Copies(mirror, lease, name)
+        try:
+            yield folder.path
+        finally:
+            copies.finish(stop)
 
 
 def is_bucket(workdir: str | Path) -> bool:
@@ -80,57 +79,54 @@ def is_bucket(workdir: str | Path) -> bool:
     return "://" in str(workdir)
 
 
-def _local(name: str) -> Path:
-    """The same folder for the same address, so that a restart finds its files."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-    stem = re.sub(r"[^\w.-]+", "_", name.rstrip("/").rpartition("/")[2])
-    folder = Path(cache) / "gan-lstm-lab" / "buckets" / f"{stem}-{digest}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def refuse(option: str, value: str | Path | None) -> None:
+    """Raises UserError for an address where a file of this machine is meant."""
+    if value is not None and str(value).startswith("gs:/"):  # as Path has gs://
+        raise UserError(f"{option} {value}: a workdir may be on a bucket, this may not")
 
 
-def _take(remote: epath.Path, name: str, me: str) -> None:
-    """Writes the lease. A bucket cannot refuse the later of two: both read it again."""
-    lease = remote / LEASE
-    if lease.exists():
-        holder = json.loads(lease.read_text())
-        age = time.time() - holder["time"]
-        if age < STALE:
-            raise UserError(
-                f"another run is writing to {name}, on {holder['host']}, last seen "
-                f"{age:.0f} s ago: wait for it, give another --workdir, or, if it was "
-                f"killed, wait until {STALE / 60:.0f} minutes are over"
-            )
-    _renew(remote, me)
-    if json.loads(lease.read_text())["run"] != me:
-        raise UserError(f"another run has just begun to write to {name}: wait for it")
+def _refresh(mirror: Mirror, folder: Folder) -> None:
+    """Makes what was read earlier what the bucket has now."""
+    names = mirror.names()
+    before = set(folder.noted.get("names", []))
+    folder.note(names=sorted(before | names.keys()))  # what may be here from now on
+    mirror.pull(names)
+    mirror.clear(before - names.keys())
+    folder.note(names=sorted(names))
 
 
-def _renew(remote: epath.Path, me: str) -> None:
-    about = {"run": me, "host": socket.gethostname(), "time": time.time()}
-    (remote / LEASE).write_text(json.dumps(about))
+def _fetch(mirror: Mirror, folder: Folder, writer: str | None) -> None:
+    """Makes the folder that of the newest run.
+
+    Where the run that wrote last is this folder's own, it is newer than the bucket.
+    """
+    names = mirror.names()
+    if writer == folder.noted["run"] and folder.noted.get("whole"):
+        mirror.compare(names)
+        return
+    folder.note(whole=False)
+    mirror.pull(names)
+    mirror.clear(set(mirror.here()) - names.keys())
+    folder.note(whole=True)
 
 
 @contextmanager
 def _told(name: str, what: str) -> Iterator[None]:
     """A bucket's own errors in one line."""
+    if not name.startswith("gs://"):
+        kind = name.partition("://")[0]
+        raise UserError(f"--workdir {name}: {kind} is no kind of bucket: gs://")
     try:
         yield
     except UserError:
         raise
-    except KeyError as error:
-        raise UserError(
-            f"--workdir {name}: {error} is no kind of bucket: gs://"
-        ) from None
     except ImportError:
         raise UserError(
             f"{name} needs gcsfs: `launch/run` installs it with a workdir of gs://, or "
             f"pip install -e '.[bucket]'"
         ) from None
     except Exception as error:  # gcsfs', google-auth's and aiohttp's own
-        line = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{name} cannot be {what} ({line}): is the name right, and may this "
-            f"account do that?"
+            f"{name} cannot be {what} ({in_a_line(error)}): is the name right, and may "
+            f"this account do that?"
         ) from error

@@ -27,6 +27,8 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.answered = threading.Event()
+        """Set when all is saved: what is left has a limit of its own."""
         self.before_ending: Callable[[], None] | None = None
         """Called before the process is ended because a notice was not answered."""
 
@@ -43,13 +45,13 @@ def listening(seconds: float = SECONDS_TO_ANSWER) -> Iterator[StopRequest]:
     """Takes SIGINT and SIGTERM for the time of the block.
 
     Args:
-      seconds: after SIGTERM the process is ended if the block is not over by then.
+      seconds: after SIGTERM the process is ended if the block is not over by then, or
+        the request answered.
     """
     request = StopRequest()
-    over = threading.Event()
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    given = (request, receiver, over, seconds)
+    given = (request, receiver, seconds)
     watch = threading.Thread(target=_watch, args=given, daemon=True)
     watch.start()
     # Written to by the C handler, even while Python's must wait for a compilation.
@@ -61,18 +63,16 @@ def listening(seconds: float = SECONDS_TO_ANSWER) -> Iterator[StopRequest]:
         for number, handler in old.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(old_descriptor)
-        over.set()
+        request.answered.set()
         sender.close()
         watch.join()
         receiver.close()
 
 
-def _watch(
-    request: StopRequest, receiver: socket.socket, over: threading.Event, seconds: float
-) -> None:
+def _watch(request: StopRequest, receiver: socket.socket, seconds: float) -> None:
     """Ends the process if a notice of preemption is not answered in time."""
     while received := receiver.recv(1):
-        if received[0] == signal.SIGTERM and not over.wait(seconds):
+        if received[0] == signal.SIGTERM and not request.answered.wait(seconds):
             if request.before_ending is not None:
                 request.before_ending()
             end_resumable("no answer to the notice")

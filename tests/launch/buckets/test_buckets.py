@@ -1,31 +1,35 @@
-"""Workdirs on a bucket: epath's own way to gs://, with a store in memory behind it."""
+"""Workdirs on a bucket: gs:// by fsspec, with a store in memory behind it."""
 
+import base64
+import hashlib
 import json
+import shutil
+import signal
+import threading
 import time
 
 import fsspec
 import pytest
-from etils import epath
+from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.implementations.memory import MemoryFileSystem
 
 from launch import buckets
-from launch.buckets import workdirs
-from launch.buckets.mirror import Mirror, relative, walk
+from launch.buckets import copies, lease
+from launch.buckets.mirror import Mirror
 from research.errors import UserError
+from research.training import stop as stops
 
-TINY = (
-    "seed_lstm --steps 12 --batch-size 8 --model.hidden 4 --validation-examples 20 "
-    "--checkpoint-every 2 --log-every 1"
-)
 ADDRESS = "gs://mine/runs/a"
 
 
 class Bucket(MemoryFileSystem):
-    """A store in memory that answers to gs://."""
+    """A store in memory that answers to gs://, and tells hashes as Google's does."""
 
     protocol = ("gs", "gcs")
     store: dict = {}  # noqa: RUF012
     pseudo_dirs = [""]  # noqa: RUF012
+    sent: list = []  # noqa: RUF012
+    seconds = 0.0  # of each file that is sent
 
     def __init__(self, *_, **__):
         super().__init__()
@@ -35,41 +39,82 @@ class Bucket(MemoryFileSystem):
         plain = path.replace("gs://", "memory://").replace("gcs://", "memory://")
         return MemoryFileSystem._strip_protocol(plain)
 
+    def find(self, path, maxdepth=None, withdirs=False, detail=False, **_):
+        found = super().find(path, maxdepth, withdirs, detail=True)
+        for name in found.keys() & self.store.keys():
+            digest = hashlib.md5(self.store[name].getvalue()).digest()
+            found[name]["md5Hash"] = base64.b64encode(digest).decode()
+        return found if detail else sorted(found)
+
+    def pipe_file(self, path, value, mode="overwrite", **_):
+        self._note(path)
+        super().pipe_file(path, value, mode)
+
+    def put_file(self, lpath, rpath, callback=DEFAULT_CALLBACK, mode="overwrite", **_):
+        self._note(rpath)
+        super().put_file(lpath, rpath, callback, mode)
+
+    def _note(self, path):
+        name = self._strip_protocol(path).removeprefix("/mine/runs/a/")
+        if name != ".lease":
+            time.sleep(self.seconds)
+            self.sent.append(name)
+
+
+class Remote:
+    """What is in the bucket's folder."""
+
+    def __init__(self):
+        self.files = fsspec.filesystem("gs")
+
+    def put(self, name, text):
+        with self.files.open(f"{ADDRESS}/{name}", "w") as file:
+            file.write(text)
+
+    def get(self, name):
+        return self.files.cat_file(f"{ADDRESS}/{name}").decode()
+
+    def names(self):
+        return {
+            path.removeprefix("/mine/runs/a/") for path in self.files.find(ADDRESS)
+        } - {".lease"}
+
+    def hold(self, run="x", **more):
+        """Another machine's run has the lease."""
+        about = {"run": run, "host": "far", "time": time.time(), "over": False}
+        self.put(".lease", json.dumps(about | more))
+
 
 @pytest.fixture
 def remote(monkeypatch, tmp_path):
     for name in ("gs", "gcs"):
         fsspec.register_implementation(name, Bucket, clobber=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(lease, "SETTLE", 0.0)
+    monkeypatch.setattr(lease, "LOOK", 0.01)
     Bucket.store.clear()
     Bucket.pseudo_dirs[:] = [""]
-    return epath.Path(ADDRESS)
-
-
-def names(remote):
-    return {relative(file, remote) for file in walk(remote)}
+    Bucket.sent.clear()
+    return Remote()
 
 
 def forget(tmp_path):
     """Another machine: nothing of the run is there."""
-    import shutil
-
     shutil.rmtree(tmp_path / "cache")
 
 
-def train(launch, monkeypatch, tmp_path, *more):
-    monkeypatch.setitem(launch._environment, "XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return launch.within("train", *TINY.split(), "--workdir", ADDRESS, *more)
-
-
 def test_a_run_on_a_bucket_goes_on_on_another_machine(
-    launch, remote, monkeypatch, tmp_path
+    launch, lstm_run, remote, monkeypatch, tmp_path
 ):
-    from research.training import stop
+    monkeypatch.setitem(launch._environment, "XDG_CACHE_HOME", str(tmp_path / "cache"))
+    command = ("train", *launch.LSTM, "--workdir", ADDRESS)
 
-    # Stopped by a notice after five steps, as a preempted machine is.
+    # Stopped by a notice after some steps, as a preempted machine is.
     class Soon:
         seen = 0
+
+        def __init__(self):
+            self.answered = threading.Event()
 
         @property
         def reason(self):
@@ -80,94 +125,216 @@ def test_a_run_on_a_bucket_goes_on_on_another_machine(
             raise AssertionError(f"no signal was sent: {number}, {frame}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stop, "StopRequest", Soon)
-        code, _, error = train(launch, monkeypatch, tmp_path)
+        patch.setattr(stops, "StopRequest", Soon)
+        code, _, error = launch.within(*command)
     assert code == 85, error
-    kept = names(remote)
+    kept = remote.names()
     steps = sorted(int(n.split("/")[1]) for n in kept if n.endswith("_METADATA")
                    and n.count("/") == 2)  # fmt: skip
     assert steps
     assert {f"checkpoints/{s}.whole" for s in steps} <= kept
-    assert ".lease" not in kept
     assert ".lock" not in kept
     forget(tmp_path)
-    code, out, error = train(launch, monkeypatch, tmp_path)
+    code, out, error = launch.within(*command)
     assert code == 0, error
     assert f"continues at step {max(steps)}" in out
-    assert json.loads((remote / "summary.json").read_text())["verdict"] == "done"
-    lines = (remote / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(remote.get("summary.json"))["verdict"] == "done"
+    lines = remote.get("metrics.jsonl").splitlines()
     logged = [line["step"] for line in map(json.loads, lines) if "loss" in line]
-    assert logged == list(range(1, 13))
-    assert (remote / "report.html").exists()
+    assert logged == list(range(1, 41))
+    assert "report.html" in remote.names()
     # The same numbers as a run that was never stopped, on a disk.
-    code, _, error = launch.within("train", *TINY.split(), "--workdir", tmp_path / "b")
-    assert code == 0, error
     forget(tmp_path)
     ours = buckets.reading(ADDRESS)
-    assert launch.hashes(ours)[12] == launch.hashes(tmp_path / "b")[12]
+    assert launch.hashes(ours)[40] == launch.hashes(lstm_run[0])[40]
 
 
-def test_half_a_checkpoint_is_not_read(remote, tmp_path):
-    (remote / "checkpoints" / "4").mkdir(parents=True)
-    (remote / "checkpoints" / "4" / "data").write_text("whole")
-    (remote / "checkpoints" / "4.whole").write_text("4")
-    (remote / "checkpoints" / "6").mkdir(parents=True)
-    (remote / "checkpoints" / "6" / "data").write_text("ha")
+def test_half_a_checkpoint_is_not_read(remote):
+    for run in ("", "member/"):
+        remote.put(f"{run}checkpoints/4/data", "whole")
+        remote.put(f"{run}checkpoints/4.whole", "")
+        remote.put(f"{run}checkpoints/6/data", "ha")
     found = buckets.reading(ADDRESS)
-    assert [p.name for p in (found / "checkpoints").iterdir()] == ["4"]
+    for place in (found, found / "member"):
+        assert [p.name for p in (place / "checkpoints").iterdir()] == ["4"]
 
 
-def test_old_checkpoints_go_and_only_what_changed_is_sent(remote, tmp_path):
-    local = tmp_path / "run"
+@pytest.mark.parametrize("run", ["", "member/"])
+def test_old_checkpoints_go_and_only_what_changed_is_sent(remote, tmp_path, run):
+    place = tmp_path / "run" / run / "checkpoints"
     for step in ("2", "4", "6.orbax-checkpoint-tmp"):
-        (local / "checkpoints" / step).mkdir(parents=True)
-        (local / "checkpoints" / step / "data").write_text(step)
-    (local / "config.json").write_text("{}")
-    mirror = Mirror(remote, local)
+        (place / step).mkdir(parents=True)
+        (place / step / "data").write_text(step)
+    (tmp_path / "run" / "metrics.jsonl").write_text("{}")
+    remote.put(f"{run}checkpoints/4/of a push that was killed", "ha")
+    mirror = Mirror(ADDRESS, tmp_path / "run")
+    mirror.compare(mirror.names())
     mirror.push()
-    assert names(remote) == {
-        "config.json", "checkpoints/2/data", "checkpoints/2.whole",
-        "checkpoints/4/data", "checkpoints/4.whole",
+    everything = [
+        "metrics.jsonl",
+        *(f"{run}checkpoints/{n}" for n in ("2/data", "2.whole", "4/data", "4.whole")),
+    ]
+    assert Bucket.sent == everything  # the record first, the mark last
+    assert remote.names() == set(everything)
+    mirror.push()
+    assert Bucket.sent == everything
+    # One that went back and trained on saves the same step anew.
+    (place / "4" / "data").write_text("4 again")
+    shutil.rmtree(place / "2")
+    mirror.push()
+    assert remote.get(f"{run}checkpoints/4/data") == "4 again"
+    assert remote.names() == {
+        "metrics.jsonl", f"{run}checkpoints/4/data", f"{run}checkpoints/4.whole"
     }  # fmt: skip
-    (local / "checkpoints" / "2" / "data").unlink()
-    (local / "checkpoints" / "2").rmdir()
-    (remote / "config.json").write_text("theirs")
-    mirror.push()
-    assert (remote / "config.json").read_text() == "theirs"  # ours had not changed
-    assert "checkpoints/2.whole" not in names(remote)
-    assert "checkpoints/2/data" not in names(remote)
 
 
-def test_two_runs_do_not_write_to_one_place(remote, monkeypatch):
-    with buckets.training(ADDRESS) as first:
-        (first / "a").write_text("1")
-        told = pytest.raises(UserError, match="another run is writing to gs://mine")
+def test_a_reader_sees_what_is_there_now_and_leaves_a_run_beside_it_alone(remote):
+    with buckets.training(ADDRESS) as live:
+        (live / "metrics.jsonl").write_text("1\n")
+        (live / "checkpoints" / "1").mkdir(parents=True)
+        (live / "checkpoints" / "1" / "data").write_text("1")
+    with buckets.training(ADDRESS) as live:
+        (live / "metrics.jsonl").write_text("1\n2\n")  # not copied yet
+        found = buckets.reading(ADDRESS)
+        assert (live / "metrics.jsonl").read_text() == "1\n2\n"
+        assert (found / "metrics.jsonl").read_text() == "1\n"
+        assert (found / "checkpoints" / "1" / "data").exists()
+        (found / "report.html").write_text("made by the reader")
+        before = (found / "metrics.jsonl").stat().st_mtime_ns
+        buckets.reading(ADDRESS)
+        assert (found / "metrics.jsonl").stat().st_mtime_ns == before  # the same
+        remote.put("metrics.jsonl", "9\n")  # as long
+        shutil.rmtree(live / "checkpoints" / "1")
+        remote.files.rm(f"{ADDRESS}/checkpoints", recursive=True)
+        assert buckets.reading(ADDRESS) == found
+    assert (found / "metrics.jsonl").read_text() == "9\n"
+    assert {p.name for p in found.iterdir()} == {"metrics.jsonl", "report.html"}
+
+
+def test_a_restart_keeps_what_is_newer(remote, tmp_path):
+    with buckets.training(ADDRESS) as live:
+        (live / "metrics.jsonl").write_text("1\n")
+    # Killed after more lines and a checkpoint that were not copied.
+    (live / "metrics.jsonl").write_text("1\n2\n")
+    (live / "checkpoints" / "2").mkdir(parents=True)
+    (live / "checkpoints" / "2" / "data").write_text("x")
+    remote.hold(
+        json.loads(remote.get(".lease"))["run"], host=lease.socket.gethostname()
+    )
+    with buckets.training(ADDRESS) as again:
+        assert (again / "metrics.jsonl").read_text() == "1\n2\n"
+        assert (again / "checkpoints" / "2" / "data").exists()
+    assert remote.get("metrics.jsonl") == "1\n2\n"
+    # Another machine has gone on since: what is left here is of the past.
+    remote.hold(over=True)
+    remote.put("metrics.jsonl", "1\n2\n3\n")
+    remote.files.rm(f"{ADDRESS}/checkpoints", recursive=True)
+    with buckets.training(ADDRESS) as later:
+        assert [p.name for p in later.iterdir()] == ["metrics.jsonl"]
+        assert (later / "metrics.jsonl").read_text() == "1\n2\n3\n"
+
+
+def test_a_run_that_was_killed_does_not_lock_its_next_start_out(remote, monkeypatch):
+    monkeypatch.setattr(lease, "STALE", 0.2)
+    remote.hold()  # since just now, by another machine that is gone
+    began = time.monotonic()
+    with buckets.training(ADDRESS):
+        assert time.monotonic() - began >= 0.2
+        assert json.loads(remote.get(".lease"))["host"] != "far"
+    assert json.loads(remote.get(".lease"))["over"]
+
+
+@pytest.fixture
+def alive(remote):
+    """Another machine's run that renews its lease."""
+    over = threading.Event()
+
+    def renew():
+        while not over.wait(0.02):
+            remote.hold()
+
+    remote.hold()
+    thread = threading.Thread(target=renew)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def test_a_run_that_is_alive_is_waited_for_and_then_left_alone(
+    remote, alive, monkeypatch, capsys
+):
+    monkeypatch.setattr(lease, "STALE", 0.5)
+    monkeypatch.setattr(lease, "PATIENCE", 1.0)
+    told = pytest.raises(UserError, match=r"is writing to gs://mine.* on far:")
+    with told, buckets.training(ADDRESS):
+        pass
+    assert json.loads(remote.get(".lease"))["run"] == "x"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "waits for the run on far" in line
+    request = stops.StopRequest()
+    request.reason = "interrupted"
+    with pytest.raises(KeyboardInterrupt), buckets.training(ADDRESS, request):
+        pass
+
+
+def test_two_runs_on_one_machine(remote):
+    with buckets.training(ADDRESS):
+        told = pytest.raises(UserError, match="on this machine is writing to gs://mine")
         with told, buckets.training(ADDRESS):
             pass
-    assert (remote / "a").read_text() == "1"
-    # One that was killed holds it no longer than its lease.
-    dead = {"run": "x", "host": "gone", "time": time.time() - workdirs.STALE - 1}
-    (remote / ".lease").write_text(json.dumps(dead))
-    with buckets.training(ADDRESS):
-        assert json.loads((remote / ".lease").read_text())["host"] != "gone"
-    assert not (remote / ".lease").exists()
 
 
-def test_while_it_runs_the_bucket_is_kept_up_to_date(remote, monkeypatch):
-    monkeypatch.setattr(workdirs, "EVERY", 0.05)
+def test_a_run_whose_lease_was_taken_writes_no_more(remote, monkeypatch):
+    def end(why):  # in place of the end of this process
+        raise RuntimeError(why)
+
+    monkeypatch.setattr(copies, "end_resumable", end)
+    taken = pytest.raises(copies.CopyError, match="taken gs://mine/runs/a from this")
+    with taken, buckets.training(ADDRESS) as folder:
+        (folder / "a").write_text("1")
+        remote.hold()
+    assert remote.names() == set()
+    assert json.loads(remote.get(".lease"))["run"] == "x"
+
+
+def test_while_it_runs_the_bucket_and_the_lease_are_kept_up_to_date(
+    remote, monkeypatch
+):
+    monkeypatch.setattr(copies, "EVERY", 0.05)
+    monkeypatch.setattr(copies, "RENEW", 0.05)
     with buckets.training(ADDRESS) as folder:
+        first = remote.get(".lease")
         (folder / "metrics.jsonl").write_text("{}\n")
         until = time.monotonic() + 20
-        while not (remote / "metrics.jsonl").exists():
+        while "metrics.jsonl" not in remote.names() or remote.get(".lease") == first:
             assert time.monotonic() < until
             time.sleep(0.02)
+
+
+def test_after_a_notice_the_last_copy_has_a_limit_of_its_own(remote, monkeypatch):
+    monkeypatch.setattr(copies, "LAST", 0.5)
+
+    def train(seconds):
+        monkeypatch.setattr(Bucket, "seconds", seconds)
+        with stops.listening(seconds=0.05) as request:  # this process would end
+            with buckets.training(ADDRESS, request) as folder:
+                (folder / "metrics.jsonl").write_text(f"{seconds}")
+                signal.raise_signal(signal.SIGTERM)
+            assert request.reason == "preempted"
+
+    train(0.2)
+    assert remote.get("metrics.jsonl") == "0.2"
+    with pytest.raises(copies.CopyError, match=r"not ready 0 s after") as late:
+        train(3.0)
+    assert late.value.exit_code == 85
 
 
 def test_a_bucket_that_cannot_be_had_is_a_line(remote, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError("Forbidden: storage.objects.list")
 
-    monkeypatch.setattr(Mirror, "pull", refuse)
+    monkeypatch.setattr(Bucket, "find", refuse)
     with pytest.raises(UserError, match=r"cannot be read \(Forbidden"):
         buckets.reading(ADDRESS)
     with pytest.raises(UserError, match="no kind of bucket"):
