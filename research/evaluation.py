@@ -122,7 +122,8 @@ class Evaluator:
         count = len(generated)
         real = _samples(self._real, self._arrays, self._once(count))
         again = _samples(self._real_as_drawn, self._train.arrays, count)
-        return self.medium.score(generated, real, again, self._dataset)
+        blocks = self._blocks(len(real))
+        return self.medium.score(generated, real, again, self._dataset, **blocks)
 
     def watched(self, samples: np.ndarray) -> dict[str, float]:
         """A checkpoint's samples beside as many real ones: shares of what these have.
@@ -146,6 +147,17 @@ class Evaluator:
             for name, value in found.items()
             if real[name]
         }
+
+    def _blocks(self, count: int) -> dict[str, np.ndarray]:
+        """The `blocks` of the first held-out samples; {} where each stands alone."""
+
+        def block(arrays, positions):
+            return self._dataset.batch(arrays, HELD_OUT_SEED, positions).get("block")
+
+        one = jnp.zeros(1, jnp.uint32)
+        if jax.eval_shape(block, self._arrays, one) is None:
+            return {}
+        return {"blocks": _samples(jax.jit(block), self._arrays, count)}
 
     def _once(self, count: int) -> int:
         """So many held-out samples, or as many as there are before one comes again."""

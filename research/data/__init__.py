@@ -25,6 +25,8 @@ it needs and leaves the others:
   point   float32 [batch, coordinates]
   tokens  int32 [batch, time]; frames float32 or bool [batch, time, features]
   lengths int32 [batch], valid steps of `tokens` or `frames`
+  block   int32 [batch], of windows of a record, which overlap: the stretch of it that
+          each was cut from, counted in the order of time
   label   int32 [batch], from 0 to LABELS − 1
 
 Another set that tensorflow-datasets knows is a copy of `mnist` with its name; one that

@@ -41,6 +41,8 @@ batch = order.batch
 def load(split: str, data_dir: str | Path | None = None) -> Split:
     """The days of "train" or "test": frames float32 [days, 24, 2], in [−1, 1].
 
+    `block` int32 [days] is the week of each.
+
     Raises:
       UserError: an unknown split, the package is missing or carries other numbers.
     """
@@ -49,7 +51,8 @@ def load(split: str, data_dir: str | Path | None = None) -> Split:
     celsius = np.stack([_read(file) for file in FILES], axis=-1)
     frames = _days((celsius - CENTRE) / SPREAD, held_out=split == "test")
     arrays = {"frames": frames.astype(np.float32)}
-    return Split(arrays, len(frames), fingerprint(arrays))
+    week = np.arange(len(frames), dtype=np.int32) // (WEEK - HOURS + 1)
+    return Split(arrays | {"block": week}, len(frames), fingerprint(arrays))
 
 
 def _days(hours: np.ndarray, held_out: bool) -> np.ndarray:

@@ -89,7 +89,8 @@ def score(
     reference: np.ndarray,
     again: np.ndarray,
     dataset: Any,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """How music compares with real music; see `music.score`."""
     del dataset
-    return music.score(generated, reference, again)
+    return music.score(generated, reference, again, blocks)

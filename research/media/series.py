@@ -43,11 +43,15 @@ def write(samples: np.ndarray, file: Path, dataset: Any) -> None:
 
 
 def score(
-    generated: np.ndarray, reference: np.ndarray, again: np.ndarray, dataset: Any
+    generated: np.ndarray,
+    reference: np.ndarray,
+    again: np.ndarray,
+    dataset: Any,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """How series compare with real ones; see `series.score`."""
     del dataset
-    return series.score(generated, reference, again)
+    return series.score(generated, reference, again, blocks=blocks)
 
 
 def watch(samples: np.ndarray, dataset: Any) -> dict[str, float]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from research.metrics.measured import Measured
+from research.metrics.measured import Measured, error_of_mean
 
 
 class Gaussian(NamedTuple):
@@ -57,7 +57,10 @@ def distance(left: Gaussian, right: Gaussian) -> float:
 
 
 def measure(
-    generated: np.ndarray, reference: np.ndarray, again: np.ndarray
+    generated: np.ndarray,
+    reference: np.ndarray,
+    again: np.ndarray,
+    blocks: np.ndarray | None = None,
 ) -> Measured:
     """The distance of generated from real features, with floor and interval.
 
@@ -71,6 +74,8 @@ def measure(
       reference: [reference samples, features] of real data.
       again: [samples, features] of real data once more, drawn independently and as
         many as were generated; its distance from `reference` is the floor.
+      blocks: of the reference, where its samples are not independent; see
+        `measured.error_of_mean`.
 
     Raises:
       ValueError: sizes that differ, or what `gaussian` refuses.
@@ -83,11 +88,13 @@ def measure(
     model, real = gaussian(generated), gaussian(reference)
     root = _root(real.covariance)
     value = _distance(model, real, root)
-    influences = (
-        _influence(generated, model, real, root),
-        _influence(reference, real, model, _root(model.covariance)),
+    errors = (
+        error_of_mean(_influence(generated, model, real, root)),
+        error_of_mean(
+            _influence(reference, real, model, _root(model.covariance)), blocks
+        ),
     )
-    reach = 1.96 * sum(np.var(one) / len(one) for one in influences) ** 0.5
+    reach = 1.96 * sum(error**2 for error in errors) ** 0.5
     floor = _distance(gaussian(again), real, root)
     low, high = max(float(value - reach), 0.0), float(value + reach)
     unit, counts = "squared feature units", (len(generated), len(reference))

@@ -66,16 +66,48 @@ def interval(
     return float(max(value + low, least)), float(min(value + high, most))
 
 
-def mean(values: np.ndarray, unit: str) -> Measured:
-    """The mean with a normal 95 % interval over examples."""
-    value, count = float(np.mean(values)), len(values)
-    reach = 1.96 * float(values.std(ddof=1)) / count**0.5
-    return Measured(value, None, value - reach, value + reach, count, unit)
+def mean(values: np.ndarray, unit: str, blocks: np.ndarray | None = None) -> Measured:
+    """The mean with a normal 95 % interval over examples; see `error_of_mean`."""
+    value, reach = float(np.mean(values)), 1.96 * error_of_mean(values, blocks)
+    return Measured(value, None, value - reach, value + reach, len(values), unit)
 
 
-def mean_beside(values: np.ndarray, real: np.ndarray, unit: str) -> Measured:
+def mean_beside(
+    values: np.ndarray,
+    real: np.ndarray,
+    unit: str,
+    blocks: np.ndarray | None = None,
+) -> Measured:
     """The same, with the mean of real samples' numbers as its floor."""
-    return mean(values, unit)._replace(floor=float(np.mean(real)))
+    return mean(values, unit, blocks)._replace(floor=float(np.mean(real)))
+
+
+def error_of_mean(values: np.ndarray, blocks: np.ndarray | None = None) -> float:
+    """The standard error of the mean of values [samples].
+
+    Windows that are cut from one record overlap, and count as far fewer than they are.
+    So whole blocks of the record are the units (Carlstein 1986, Künsch 1989), and the
+    variance is taken from the second differences of their sums: the course of a year,
+    which blocks spread evenly over it all follow, is no chance (Wolter 1984, on
+    systematic samples).
+
+    Args:
+      values: one for each sample.
+      blocks: int [samples], of each the block that it was cut from, in the order of
+        time where there is one; None: all are independent.
+
+    Returns:
+      The error; NaN for fewer than three blocks.
+    """
+    if blocks is None:
+        return float(values.std(ddof=1)) / len(values) ** 0.5
+    _, places = np.unique(blocks, return_inverse=True)
+    sums = np.bincount(places, values - values.mean())
+    if len(sums) < 3:
+        return math.nan
+    # A second difference of independent sums has six times their variance.
+    variance = np.mean(np.diff(sums, 2) ** 2) / 6
+    return float((len(sums) * variance) ** 0.5) / len(values)
 
 
 def _plain(field: Any) -> Any:

@@ -64,13 +64,18 @@ def memoryless(
 
 
 def score(
-    generated: np.ndarray, reference: np.ndarray, again: np.ndarray
+    generated: np.ndarray,
+    reference: np.ndarray,
+    again: np.ndarray,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """Generated pieces beside real ones; the floor is what real training pieces score.
 
     Args:
       generated, reference, again: bool [pieces, frames, keys]; real held-out pieces,
         and real training ones. Silence at a piece's end is left out.
+      blocks: of the reference, the pieces that its windows were cut from; see
+        `measured.error_of_mean`.
 
     Returns:
       progression_precision: share of the generated progressions of two frames that
@@ -85,9 +90,10 @@ def score(
         [_without_end(piece) for piece in pieces[:count, :steps].astype(bool)]
         for pieces in (generated, reference, again)
     )
+    blocks = None if blocks is None else blocks[:count]
     found = {
         "progression_precision": _shared(made, real, training, real),
-        "progression_recall": _shared(real, made, real, training),
+        "progression_recall": _shared(real, made, real, training, blocks),
         "self_bleu": Measured(
             self_bleu([chords(piece) for piece in made]),
             self_bleu([chords(piece) for piece in training]),
@@ -97,7 +103,7 @@ def score(
     }
     if count > len(FEATURES):  # of fewer there is no covariance
         sets = (np.stack([features(p) for p in s]) for s in (made, real, training))
-        found["music_frechet"] = frechet.measure(*sets)
+        found["music_frechet"] = frechet.measure(*sets, blocks=blocks)
     return found
 
 
@@ -145,7 +151,7 @@ def progressions(piece: np.ndarray) -> list[bytes]:
     return found
 
 
-def _shared(pieces, others, floor_pieces, floor_others) -> Measured:
+def _shared(pieces, others, floor_pieces, floor_others, blocks=None) -> Measured:
     """Share of each piece's progressions that occur anywhere in others."""
 
     def shares(pieces, others):
@@ -153,9 +159,8 @@ def _shared(pieces, others, floor_pieces, floor_others) -> Measured:
         found = [[one in known for one in progressions(piece)] for piece in pieces]
         return np.array([np.mean(each) if each else 0.0 for each in found])
 
-    return mean_beside(
-        shares(pieces, others), shares(floor_pieces, floor_others), "share"
-    )
+    floors = shares(floor_pieces, floor_others)
+    return mean_beside(shares(pieces, others), floors, "share", blocks)
 
 
 def _without_end(piece: np.ndarray) -> np.ndarray:

@@ -18,7 +18,11 @@ RIDGE = 1e-3  # of the forecast, against features that never vary
 
 
 def score(
-    generated: np.ndarray, reference: np.ndarray, again: np.ndarray, seed: int = 0
+    generated: np.ndarray,
+    reference: np.ndarray,
+    again: np.ndarray,
+    seed: int = 0,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """How generated series compare with real ones.
 
@@ -27,6 +31,8 @@ def score(
       reference: float [reference series, time, channels], real and held out.
       again: float [series, time, channels], real training ones, for every floor.
       seed: of the bootstrap and the pairs.
+      blocks: of the reference, whose series overlap within one; see
+        `measured.error_of_mean`.
 
     Returns:
       series_frechet: Fréchet distance of whole series;
@@ -43,10 +49,10 @@ def score(
     flat = (s.reshape(len(s), -1) for s in (made, real, training))
     changes = (np.diff(s, axis=1) for s in (made, real, training))
     return {
-        "series_frechet": frechet.measure(*flat),
+        "series_frechet": frechet.measure(*flat, blocks=blocks),
         "value_distance": _distance(made, real, training, seed),
         "change_distance": _distance(*changes, seed=seed),
-        "forecast_error": _forecast(made, real, training),
+        "forecast_error": _forecast(made, real, training, blocks),
         "pair_distance": mean_beside(
             pair_distances(generated, seed),
             pair_distances(again, seed),
@@ -88,13 +94,13 @@ def _distance(generated, reference, again, seed: int) -> Measured:
     return Measured(value, floor, low, high, len(generated), "units of the data")
 
 
-def _forecast(generated, reference, again) -> Measured:
+def _forecast(generated, reference, again, blocks) -> Measured:
     errors, floors = (
         np.abs(past @ forecast(fitted) - last).mean(axis=1)
         for fitted in (generated, again)
         for past, last in (_past_and_last(reference),)
     )
-    return mean_beside(errors, floors, "units of the data")
+    return mean_beside(errors, floors, "units of the data", blocks)
 
 
 def _past_and_last(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -106,12 +106,14 @@ class PianoRolls:
           positions: uint32 [batch], counting pieces since the start of training.
 
         Returns:
-          frames bool [batch, steps, 88], false past the end, and lengths int32 [batch].
+          frames bool [batch, steps, 88], false past the end, and lengths int32 [batch];
+          of windows the pieces that they were cut from, as block int32 [batch].
         """
-        found = order.batch(arrays, seed, positions)
         steps = self.length
         if steps is None:
-            return found
+            return order.batch(arrays, seed, positions)
+        pieces = jnp.arange(len(arrays["lengths"]), dtype=jnp.int32)
+        found = order.batch({**arrays, "block": pieces}, seed, positions)
         key = jax.random.key(seed)
 
         def window(frames, length, position):
@@ -122,7 +124,7 @@ class PianoRolls:
             return part, jnp.minimum(length, steps)
 
         frames, lengths = jax.vmap(window)(found["frames"], found["lengths"], positions)
-        return {"frames": frames, "lengths": lengths}
+        return {"frames": frames, "lengths": lengths, "block": found["block"]}
 
     def baselines(self, train: Split, held_out: Split) -> dict[str, Measured]:
         """What predicts the held-out music without a network; see metrics.music."""

@@ -1,20 +1,24 @@
 """What generated samples are compared with: real ones, each once."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from research import data
-from research.data import digits_8, stacked_digits_8
-from research.evaluation import Evaluator
+from research.data import digits_8, stacked_digits_8, temperatures
+from research.evaluation import HELD_OUT_SEED, Evaluator
 from research.experiment import Data
 from research.media import pictures
-from research.metrics import kernel_distance
-from research.models import mlp
+from research.media import series as media_series
+from research.metrics import kernel_distance, series
+from research.models import mlp, recurrent_pair
 from research.optimizers import Optimizer
+from research.sources.order import shuffled
 from research.sources.split import Split
 from research.tasks.gan import Gan
 
 HALF, DRAWN = 250, 1_250  # 250: one shape to compile
+DAYS = 250
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +58,20 @@ def test_samples_that_are_put_together_anew_are_not_few(evaluators):
     """Of 250 digits there are 250³ stacks, and none comes again after an epoch."""
     assert evaluators(stacked_digits_8)._once(DRAWN) == DRAWN
     assert evaluators(digits_8)._once(DRAWN) == HALF
+
+
+def test_days_that_overlap_are_not_taken_for_independent_ones():
+    """The weeks of the held-out ones reach the intervals."""
+    train, test = (temperatures.load(split) for split in ("train", "test"))
+    task = Gan().build(recurrent_pair.Model(), Optimizer(), 10, media_series)
+    days = train.arrays["frames"][:: len(train.arrays["frames"]) // DAYS][:DAYS]
+    found = Evaluator(task, temperatures, train, test, 10).scored(days)
+    rows = shuffled(HELD_OUT_SEED, jnp.arange(DAYS), test.examples)
+    real = test.arrays["frames"][np.asarray(rows)]
+    week = np.asarray(rows) // 145
+    alone, together = (series.score(days, real, days, blocks=b) for b in (None, week))
+    for name in ("series_frechet", "forecast_error"):
+        assert found[name][:4] == pytest.approx(
+            together[name]._replace(floor=found[name].floor)[:4]
+        )
+        assert found[name].high != pytest.approx(alone[name].high)

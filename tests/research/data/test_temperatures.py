@@ -30,6 +30,14 @@ def test_sizes_and_scale():
         assert (end <= 1).all()
 
 
+def test_the_block_of_a_day_is_its_week():
+    """Where days go on from hour to hour; 23 hours of two neighbours are the same."""
+    for split in map(temperatures.load, ("train", "test")):
+        frames, block = split.arrays["frames"], split.arrays["block"]
+        goes_on = (frames[:-1, 1:] == frames[1:, :-1]).all((1, 2))
+        np.testing.assert_array_equal(np.diff(block) == 0, goes_on)
+
+
 def test_no_held_out_day_is_a_training_day():
     train, test = (celsius(split)[:, :, 0] for split in ("train", "test"))
     known = {day.tobytes() for day in train}

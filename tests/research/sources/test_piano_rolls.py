@@ -63,9 +63,12 @@ def test_windows_come_from_every_place_that_holds_them():
     positions = jnp.arange(300, dtype=jnp.uint32)
     batch = jax.jit(rolls.batch)(split.arrays, jnp.uint32(0), positions)
     starts = {length: set() for length in (5, 7)}
-    for frames, length in zip(batch["frames"], batch["lengths"], strict=True):
+    for frames, length, block in zip(
+        batch["frames"], batch["lengths"], batch["block"], strict=True
+    ):
         assert frames.shape == (7, 88)
         first = int(frames[0].argmax())
+        assert block == first // 10  # the piece
         keys = frames[:length].argmax(1) - first
         np.testing.assert_array_equal(keys, np.arange(length))
         assert not frames[length:].any()
