@@ -1,7 +1,6 @@
 """gke NAME --target v5e-8: a JobSet that trains on Kubernetes, on TPUs or GPUs."""
 
 import json
-from pathlib import Path
 
 from launch._settings import choose, take_flag, take_number, take_option
 from launch.ahead import targets
@@ -44,7 +43,7 @@ def main(arguments: list[str]) -> int:
         )
     place = targets.find(target)
     chosen = choose(name, rest)
-    tools.refuse_batch(chosen.settings, place)
+    tools.refuse_settings(chosen.settings, place.devices)
     wanted = jobset.Wanted(
         given or tools.name_for(f"{chosen.name}-{place.name}"),
         place,
@@ -57,10 +56,7 @@ def main(arguments: list[str]) -> int:
     )
     text = json.dumps(jobset.manifest(wanted), indent=2) + "\n"
     if out is not None:
-        if Path(out).exists():
-            raise UserError(f"--out {out} exists: name a new file")
-        Path(out).write_text(text)
-        print(out)
+        tools.keep(text, out)
     if submit:
         print(tools.output(["kubectl", "create", "-f", "-"], text))
     elif out is None:

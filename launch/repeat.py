@@ -12,9 +12,7 @@ def main(arguments: list[str]) -> int:
     """`repeat WORKDIR [--workdir NEW] [--json]`; exit code 1 where numbers differ."""
     parser = argparse.ArgumentParser(prog="launch/run repeat")
     parser.add_argument("workdir")
-    parser.add_argument(
-        "--workdir", dest="new", type=Path, help="default: WORKDIR_repeated"
-    )
+    parser.add_argument("--workdir", dest="new", help="default: WORKDIR_repeated")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args(arguments)
 
@@ -27,7 +25,7 @@ def main(arguments: list[str]) -> int:
     from research.training.stop import listening
 
     old = buckets.reading(options.workdir)
-    new = options.new or old.with_name(f"{old.name}_repeated")
+    place = options.new or f"{options.workdir.rstrip('/')}_repeated"
     about = read_json(old / "config.json")
     if read_json(old / "summary.json")["verdict"] != "done":
         raise UserError(f"{old} did not come to its end: `launch/run train` it first")
@@ -36,13 +34,13 @@ def main(arguments: list[str]) -> int:
     if not options.json:
         for line in changed:
             print(f"not as it was: {line}")
-    with listening() as stop:
+    with listening() as stop, buckets.training(place, stop) as new:
         found = run_all(about["experiment"], about["claim"], {new: experiment}, stop)
     verdict = verdict_of(summary["verdict"] for summary in found.values())
     if verdict in ("interrupted", "preempted"):
         print(f"{verdict}, saved; the same command goes on")
         return EXIT_CODES[verdict]
-    result = compare(old, new) | {"not_as_it_was": changed, "workdir": str(new)}
+    result = compare(old, new) | {"not_as_it_was": changed, "workdir": str(place)}
     same = result["metrics_equal"] and result["state_equal"]
     if options.json:
         print(json.dumps(result | {"matches": same}))

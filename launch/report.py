@@ -12,6 +12,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
     parser.add_argument("--out", type=Path, help="folder; default: the first WORKDIR")
     options = parser.parse_args(arguments)
+    buckets.refuse("--out", options.out)
 
     from launch.train import report
     from research.errors import UserError

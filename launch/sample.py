@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="file; default: in WORKDIR/samples")
     _add_prompt(parser)
     options = parser.parse_args(arguments)
+    buckets.refuse("--out", options.out)
     workdir = buckets.reading(options.workdir)
 
     from research.errors import UserError

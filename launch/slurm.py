@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from launch import buckets
 from launch._settings import choose, take_all, take_flag, take_number, take_option
 from launch.clusters import slurm, tools
-from research.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
@@ -14,7 +14,8 @@ def main(arguments: list[str]) -> int:
     --time T         limit, e.g. 04:00:00; SIGTERM comes --notice seconds before it
     --sbatch OPTION  any of sbatch's own, e.g. --sbatch=--gres=gpu:8; may be repeated
     --name NAME      of the job
-    --workdir FOLDER of the run, seen by all machines
+    --workdir FOLDER of the run, seen by all machines, or gs://BUCKET/FOLDER; then the
+                     logs are in runs/NAME
     --runner WORDS   what starts a verb on a node instead of launch/run
     --out FILE       keep the script there
     --submit         hand it to sbatch; without it the script is printed
@@ -27,12 +28,16 @@ def main(arguments: list[str]) -> int:
     name = arguments[0]
     workdir, rest = take_option(rest, "--workdir")
     chosen = choose(name, rest)  # a mistake is told here, and not by a job next day
-    folder = Path(workdir or Path("runs") / chosen.name)
+    # How many devices a machine has is the cluster's to know: one at least.
+    tools.refuse_settings(chosen.settings, wanted["nodes"] or 1)
+    logs = Path("runs") / chosen.name
+    if workdir is not None and not buckets.is_bucket(workdir):
+        logs = Path(workdir)
     start = slurm.runner(wanted.pop("runner"))
     job = slurm.Job(
         name=wanted.pop("name") or chosen.name,
-        command=(*start, "train", name, *rest, "--workdir", str(folder)),
-        logs=folder,
+        command=(*start, "train", name, *rest, "--workdir", workdir or str(logs)),
+        logs=logs,
         **wanted,
     )
     return deliver(job, submit, out)
@@ -63,10 +68,7 @@ def deliver(job: slurm.Job, submit: bool, out: str | None) -> int:
     """Prints, keeps or submits a script."""
     text = slurm.script(job)
     if out is not None:
-        if Path(out).exists():
-            raise UserError(f"--out {out} exists: name a new file")
-        Path(out).write_text(text)
-        print(out)
+        tools.keep(text, out)
     if submit:
         tools.needed("sbatch")
         print(f"job {slurm.submit(job)}: logs in {job.logs}/slurm_*.txt")

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         called, targets.find(target), zone, project, spot, code or "git"
     )
     queued.refuse_wrong(place, workdir)
-    tools.refuse_batch(chosen.settings, place.target)
+    tools.refuse_settings(chosen.settings, place.target.devices)
     work = [name, *rest, "--workdir", workdir]
     if dry:
         lines = [shlex.join(command) for command in queued.commands(place, work)]

@@ -85,8 +85,15 @@ def submit(job: Job) -> str:
 
 
 def runner(words: str | None) -> tuple[str, ...]:
-    """What starts a verb on a node."""
-    return tuple(shlex.split(words)) if words else ("launch/run",)
+    """What starts a verb on a node.
+
+    Raises:
+      UserError: a quotation that does not end.
+    """
+    try:
+        return tuple(shlex.split(words)) if words else ("launch/run",)
+    except ValueError as error:
+        raise UserError(f"--runner {words}: {error}: quote it as in a shell") from None
 
 
 def _path(folder: Path) -> str:

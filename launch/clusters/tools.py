@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from launch.ahead.targets import Target
+from launch import buckets
+from research import population
+from research.data import find as find_data
 from research.errors import UserError
 from research.experiment import members
-from research.training.devices import share
+from research.training.job import refuse_wrong, task_of
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALL = {
@@ -55,10 +57,34 @@ def output(command: Sequence[str], given: str | None = None) -> str:
     return ended.stdout.strip()
 
 
-def refuse_batch(settings: Any, target: Target) -> None:
-    """Raises UserError, before anything is paid for, where a batch does not divide."""
+def refuse_settings(settings: Any, ranks: int) -> None:
+    """Raises UserError, before anything is paid for, as `train` would without data.
+
+    Args:
+      settings: an experiment, or a comparison of several.
+      ranks: devices that are asked for.
+    """
     for experiment in (members(settings) or {"": settings}).values():
-        share(experiment.batch_size, target.devices)
+        for one in population.members(experiment).values():
+            refuse_wrong(one, ranks)
+            task_of(one, find_data(one.data, one.batch_size))
+
+
+def keep(text: str, out: str) -> None:
+    """Writes a new file and tells its name.
+
+    Raises:
+      UserError: it exists, or cannot be written.
+    """
+    buckets.refuse("--out", out)
+    try:
+        with Path(out).open("x") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UserError(f"--out {out} exists: name a new file") from None
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror})") from None
+    print(out)
 
 
 def name_for(text: str, longest: int = 40) -> str:

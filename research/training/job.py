@@ -87,8 +87,13 @@ def refuse_score(
         medium.refuse(count, dataset, held_out.examples)
 
 
-def refuse_wrong(experiment: Experiment) -> None:
-    """Raises UserError for counts that no run could mean, whatever its parts."""
+def refuse_wrong(experiment: Experiment, ranks: int | None = None) -> None:
+    """Raises UserError for counts that no run could mean, whatever its parts.
+
+    Args:
+      experiment: its settings.
+      ranks: devices that it is to run on; those of this run unless given.
+    """
     for field, least in LEAST.items():
         if getattr(experiment, field) < least:
             value, flag = getattr(experiment, field), field.replace("_", "-")
@@ -102,7 +107,7 @@ def refuse_wrong(experiment: Experiment) -> None:
             )
     if not 0 <= experiment.seed < 2**32:
         raise UserError(f"--seed is {experiment.seed}: give 0 to 2³² − 1")
-    local = devices.share(experiment.batch_size, jax.device_count())
+    local = devices.share(experiment.batch_size, ranks or jax.device_count())
     shares = experiment.optimizer.accumulate
     if shares < 1 or local % shares:
         raise UserError(

@@ -166,6 +166,7 @@ def test_a_refusal_is_a_line(capsys, fake, error, says):
             ["--target", "v5e-8", "--batch-size", "33"],
             "does not divide over 8 devices: take 32 or 40",
         ),
+        (["--target", "v5e-8", "--task.loss", "hinj"], "did you mean 'hinge'?"),
         (["--target", "v5e-8", "--image", "a;b"], "--image 'a;b'"),
         (["--target", "v5e-8", "--workdir", "runs/a"], "give a bucket"),
         (["--target", "v5e-8", "--out", __file__], "name a new file"),

@@ -165,6 +165,7 @@ def test_dry_run_shows_quoted_commands_and_calls_nothing(gcloud, capsys):
         ("--code zip", "must be git or archive"),
         ("--teardown maybe", "yes or no"),
         ("--batch-size many", ""),
+        ("--steps 0", "--steps is 0: give 1 or more"),
         ("--batch-size 33", "--batch-size 33 does not divide over 8 devices"),
     ],
 )

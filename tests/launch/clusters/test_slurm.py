@@ -45,6 +45,15 @@ def test_the_header_and_the_command(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_workdir_on_a_bucket_stays_an_address(capsys):
+    assert main(script("--workdir", "gs://mine/runs/a")) == 0
+    text = capsys.readouterr().out
+    assert "--batch-size 8 --workdir gs://mine/runs/a\n" in text
+    assert (
+        f"#SBATCH --output={Path('runs/seed_lstm').absolute()}/slurm_%j.txt\n" in text
+    )
+
+
 def test_several_machines_are_joined_by_slurms_variables(capsys, tmp_path):
     assert main(script("--nodes", "2", "--workdir", str(tmp_path))) == 0
     text = capsys.readouterr().out
@@ -75,7 +84,12 @@ def test_shell_characters_stay_words(capsys, tmp_path):
         (["--workdir", "a%j"], "--workdir"),
         (["--nodes", "0"], "--nodes is 0"),
         (["--nodes", "two"], "give a whole number"),
-        (["--task.encoding", "x", "--out", __file__], "exists: name a new file"),
+        (["--out", __file__], "exists: name a new file"),
+        (["--out", "/nowhere/a.sh"], "cannot be written (No such file"),
+        (["--out", "gs://mine/a.sh"], "a workdir may be on a bucket, this may not"),
+        (["--runner", "a 'b"], "quote it as in a shell"),
+        (["--steps", "0"], "--steps is 0: give 1 or more"),
+        (["--task.encoding", "no_such"], "no_such"),
     ],
 )
 def test_mistakes(capsys, more, says):
