@@ -18,9 +18,12 @@ WAYS = ("one", "processes", "population", "slurm")
 def main(arguments: list[str]) -> int:
     """`sweep NAME --over FIELD=A,B … [--seeds N] [--random N] [--how WAY] [settings]`.
 
-    --over FIELD=A,B   a field of the experiment and its values; may be repeated
-    --over FIELD=L..H  a range, for --random: log-uniform where L > 0
-    --random N         draw N settings instead of the whole grid; --draw-seed S
+    --over FIELD=A,B   a field of the experiment and its values (of a switch: true,
+                       false); may be repeated
+    --over FIELD=L..H  a range: of whole numbers all of them, or drawn evenly by
+                       --random; of others for --random, log-uniform where L > 0
+    --random N         draw N settings, none twice, instead of the whole grid;
+                       --draw-seed S
     --seeds N          each setting with N seeds
     --how WAY          one (after another), processes (--workers N), population (alike
                        ones in one program), slurm (an array, with the options of
@@ -124,7 +127,7 @@ def run_missing(
     chosen: Chosen, found: list[points.Point], folder: Path, wanted: Wanted
 ) -> str:
     """Runs what has no end yet; the verdict of all."""
-    left = running.missing(found, folder)
+    left = running.missing(chosen.name, found, folder)
     if len(left) < len(found):
         print(f"sweep: {len(found) - len(left)} of {len(found)} are done already")
     if not left:

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from launch._settings import Chosen, choose
 from research.data import find as find_data
 from research.errors import UserError
-from research.experiment import Experiment
+from research.experiment import Experiment, Population
 from research.training.job import refuse_wrong, task_of
 
 RANGE = re.compile(r"^(-?[\d.eE+-]+)\.\.(-?[\d.eE+-]+)$")
+WHOLE = re.compile(r"-?\d+")
+TRIES = 100  # of drawing, for each setting that is wanted
 
 
 class Axis(NamedTuple):
@@ -86,16 +88,18 @@ def points(
     plain = choose(name, list(arguments))
     if not isinstance(plain.settings, Experiment):
         raise UserError(f"{name} is a comparison of several runs: sweep one of them")
+    _refuse_twice([one.field for one in axes] + ["seed"] * (seeds > 1))
     settings = _grid(axes) if draws is None else _drawn(axes, draws, draw_seed)
     found = []
     for setting in settings:
         for seed in range(plain.settings.seed, plain.settings.seed + seeds):
-            options = [part for f, v in setting for part in (f"--{f}", v)]
+            options = [o for f, v in setting for o in _option(plain.settings, f, v)]
             options += ["--seed", str(seed)] if seeds > 1 else []
             chosen = choose(name, [*arguments, *options])
+            _refuse_population(chosen.settings.population)
             refuse_wrong(chosen.settings)
             task_of(chosen.settings, find_data(chosen.settings.data))
-            label = [f"{f.rpartition('.')[2]}_{v}" for f, v in setting]
+            label = [f"{f}_{v}" for f, v in setting]
             label += [f"seed_{seed}"] if seeds > 1 or not label else []
             found.append(
                 Point(
@@ -112,32 +116,90 @@ def points(
     return plain, found
 
 
+def _refuse_twice(fields: Sequence[str]) -> None:
+    """Raises UserError for a field of which only the last value would count."""
+    if twice := next((f for f in fields if fields.count(f) > 1), None):
+        raise UserError(
+            f"{twice} is swept twice: give all of its values to one --over, and seeds "
+            f"either to it or to --seeds"
+        )
+
+
+def _refuse_population(population: Population) -> None:
+    """Raises UserError for members that would share the workdir of a point."""
+    if population.seeds != 1:
+        raise UserError(
+            f"--population.seeds {population.seeds}: a sweep's seeds are "
+            f"--seeds {population.seeds}, with --how population at once; leave it at 1"
+        )
+    if population.vary:
+        raise UserError(
+            f"--population.vary {' '.join(population.vary)}: in a sweep that is "
+            f"--over FIELD=A,B, with --how population at once; leave it out"
+        )
+
+
+def _option(settings: Any, field: str, value: str) -> tuple[str, ...]:
+    """A field's value as `train` takes it: a switch has a name for on, one for off.
+
+    Raises:
+      UserError: a switch that is neither true nor false.
+    """
+    at = settings
+    for name in field.replace("-", "_").split("."):
+        at = at.get(name) if isinstance(at, dict) else getattr(at, name, None)
+    if not isinstance(at, bool):
+        return f"--{field}", value
+    above, dot, last = field.rpartition(".")
+    names = {"true": field, "false": f"{above}{dot}no-{last}"}
+    if value.lower() not in names:
+        raise UserError(f"--over {field}={value}: it is a switch, true or false")
+    return (f"--{names[value.lower()]}",)
+
+
 def _grid(axes: Sequence[Axis]) -> list[tuple[tuple[str, str], ...]]:
+    """Every combination; a range of whole numbers is all of them."""
+    each = []
     for one in axes:
-        if one.is_range:
+        values: Sequence[str] = one.values
+        if one.is_range and not _is_whole(one):
             raise UserError(
                 f"--over {one.field}={'..'.join(one.values)}: a range has no end of "
                 f"values; say with --random N how many to draw"
             )
-    each = [[(one.field, value) for value in one.values] for one in axes]
+        if one.is_range:
+            first, last = map(int, one.values)
+            values = [str(number) for number in range(first, last + 1)]
+        each.append([(one.field, value) for value in values])
     return list(itertools.product(*each))
 
 
 def _drawn(
     axes: Sequence[Axis], draws: int, seed: int
 ) -> list[tuple[tuple[str, str], ...]]:
-    """Log-uniform between ends of one sign, whole numbers where both ends are."""
+    """So many different settings: whole numbers where both ends are, any as likely;
+    else log-uniform above 0, and uniform where the low end is not."""
     source = random.Random(seed)
-    return [
-        tuple((one.field, _draw(one, source)) for one in axes) for _ in range(draws)
-    ]
+    found: dict[tuple[tuple[str, str], ...], None] = {}
+    for _ in range(TRIES * draws):
+        found[tuple((one.field, _draw(one, source)) for one in axes)] = None
+        if len(found) == draws:
+            return list(found)
+    raise UserError(
+        f"--random {draws}: only {len(found)} settings were found that differ; give "
+        f"at most that many, or more values to --over"
+    )
+
+
+def _is_whole(one: Axis) -> bool:
+    return all(WHOLE.fullmatch(end) for end in one.values)
 
 
 def _draw(one: Axis, source: random.Random) -> str:
     if not one.is_range:
         return source.choice(one.values)
     low, high = (float(end) for end in one.values)
-    if all(re.fullmatch(r"-?\d+", end) for end in one.values):
+    if _is_whole(one):
         return str(source.randint(int(low), int(high)))
     if low > 0:
         value = math.exp(source.uniform(math.log(low), math.log(high)))

@@ -10,7 +10,9 @@ from pathlib import Path
 from launch.sweeps.points import Point
 from launch.train import EXIT_CODES, verdict_of
 from research.errors import UserError
+from research.settings import to_dict
 from research.training.cores import take_cores
+from research.training.record import read_json, refuse_other_settings
 from research.training.run import run_all
 from research.training.stop import StopRequest, listening
 
@@ -18,8 +20,17 @@ CODES = {code: verdict for verdict, code in EXIT_CODES.items()}
 POLL = 0.2  # seconds
 
 
-def missing(found: Sequence[Point], folder: Path) -> list[Point]:
-    """Points that have no end yet; a run that diverged has one."""
+def missing(name: str, found: Sequence[Point], folder: Path) -> list[Point]:
+    """Points of an experiment that have no end yet; a run that diverged has one.
+
+    Raises:
+      UserError: the folder has a run of other settings under a point's name.
+    """
+    for point in found:
+        workdir = folder / point.name
+        if (workdir / "config.json").exists():
+            new = {"experiment": name, "config": to_dict(point.experiment)}
+            refuse_other_settings(workdir, read_json(workdir / "config.json"), new)
     return [point for point in found if verdict(folder / point.name) is None]
 
 

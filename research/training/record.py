@@ -192,9 +192,15 @@ class Record:
 
 
 def refuse_other_settings(workdir: Path, old: dict, new: dict) -> None:
-    """Raises UserError where two runs differ in a setting that matters."""
+    """Raises UserError where two runs differ in a setting that matters.
+
+    Args:
+      workdir: of the old one.
+      old: its config.json.
+      new: the same of the new one; `data`, for which it has to be read, may be missing.
+    """
     found = differences(completed(old["config"]), new["config"])
-    for name in ("experiment", "data"):
+    for name in [n for n in ("experiment", "data") if n in new]:
         found |= differences(old[name], new[name], name)
     changes = [
         f"{name} {before!r} → {after!r}"

@@ -38,7 +38,9 @@ def test_a_grid_over_seeds_ends_in_a_table_with_mean_spread_and_rank(swept):
     for row in table["rows"]:
         rate = row["setting"]["optimizer.learning-rate"]
         losses = [
-            summary(folder, f"learning-rate_{rate}-seed_{seed}")["metrics"]["loss"]
+            summary(folder, f"optimizer.learning-rate_{rate}-seed_{seed}")["metrics"][
+                "loss"
+            ]
             for seed in (0, 1)
         ]
         values = [loss["value"] for loss in losses]
@@ -53,16 +55,28 @@ def test_a_grid_over_seeds_ends_in_a_table_with_mean_spread_and_rank(swept):
 
 def test_only_what_is_missing_runs(launch, swept):
     folder, _ = swept
-    lost = folder / "learning-rate_0.01-seed_1"
+    lost = folder / "optimizer.learning-rate_0.01-seed_1"
     before = summary(folder, lost.name)["metrics"]
     times = {p: p.stat().st_mtime_ns for p in folder.glob("*/summary.json")}
     (lost / "summary.json").unlink()
     out = sweep(launch, f"{SMALL} {GRID}", folder)
     assert "3 of 4 are done already" in out
-    assert out.count("of 1, learning-rate_0.01-seed_1") == 1
+    assert out.count("of 1, optimizer.learning-rate_0.01-seed_1") == 1
     assert summary(folder, lost.name)["metrics"] == before
     for path, stamp in times.items():
         assert path.parent == lost or path.stat().st_mtime_ns == stamp
+
+
+def test_runs_of_other_settings_are_not_taken_for_those_that_are_asked_for(
+    launch, swept
+):
+    folder, _ = swept
+    command = f"{SMALL} {GRID} --steps 5 --log-every 1"
+    arguments = [*command.split(), "--workdir", folder]
+    code, out, error = launch.within("sweep", *arguments)
+    (line,) = error.splitlines()
+    assert (code, out) == (2, "")
+    assert "holds a run of other settings (steps 4 → 5): give the same" in line
 
 
 def test_as_a_population_the_numbers_are_those_of_runs_alone(launch, swept, tmp_path):
@@ -79,16 +93,20 @@ def test_as_processes(launch, swept, tmp_path):
     command = f"{SMALL} --over optimizer.learning-rate=0.01,0.001 --seeds 1"
     sweep(launch, f"{command} --how processes --metric loss", tmp_path)
     for rate in ("0.01", "0.001"):
-        alone = summary(folder, f"learning-rate_{rate}-seed_0")["metrics"]
-        assert summary(tmp_path, f"learning-rate_{rate}")["metrics"] == alone
-        assert (tmp_path / "logs" / f"learning-rate_{rate}.txt").stat().st_size
+        alone = summary(folder, f"optimizer.learning-rate_{rate}-seed_0")["metrics"]
+        assert summary(tmp_path, f"optimizer.learning-rate_{rate}")["metrics"] == alone
+        assert (
+            (tmp_path / "logs" / f"optimizer.learning-rate_{rate}.txt").stat().st_size
+        )
 
 
 def test_one_point_alone_as_a_task_of_an_array(launch, tmp_path):
     command = [*f"{SMALL} {GRID} --only 3".split(), "--workdir", tmp_path]
     code, _, error = launch.within("sweep", *command)
     assert code == 0, error
-    assert [p.name for p in tmp_path.iterdir()] == ["learning-rate_0.001-seed_1"]
+    assert [p.name for p in tmp_path.iterdir()] == [
+        "optimizer.learning-rate_0.001-seed_1"
+    ]
 
 
 def test_random_settings_are_drawn_between_the_ends_and_the_same_again():
@@ -99,18 +117,37 @@ def test_random_settings_are_drawn_between_the_ends_and_the_same_again():
         points.axis("model.hidden=2..9"),
         points.axis("task.label-smoothing=0.0,0.1"),
     ]
-    _, found = points.points("seed_lstm", [], axes, draws=200)
+    _, found = points.points("seed_lstm", [], axes, draws=80)
     rates = [p.experiment.optimizer.learning_rate for p in found]
     hidden = {p.experiment.model.hidden for p in found}
     assert 1e-5 <= min(rates) < 3e-5
     assert 5e-3 < max(rates) <= 1e-2
     # Uniform in the exponent: as many below the geometric mean as above.
     below = sum(rate < 10**-3.5 for rate in rates)
-    assert 70 <= below <= 130
+    assert 28 <= below <= 52
     assert hidden == set(range(2, 10))
     assert {p.experiment.task.label_smoothing for p in found} == {0.0, 0.1}
-    again = points.points("seed_lstm", [], axes, draws=200)[1]
-    assert [p.experiment for p in again] == [p.experiment for p in found]
+    again = points.points("seed_lstm", [], axes, draws=9)[1]
+    assert [p.experiment for p in again] == [p.experiment for p in found[:9]]
+
+
+def test_switches_and_whole_numbers_make_a_grid_with_a_name_for_each_field():
+    from launch.sweeps import points
+
+    axes = [
+        points.axis("optimizer.normalize=true,False"),
+        points.axis("model.width=2..3"),
+    ]
+    _, found = points.points("seed_gan", [], axes)
+    made = [point.experiment for point in found]
+    assert [(one.optimizer.normalize, one.model.width) for one in made] == [
+        (True, 2), (True, 3), (False, 2), (False, 3),
+    ]  # fmt: skip
+    assert found[0].name == "optimizer.normalize_true-model.width_2"
+    assert "--optimizer.no-normalize" in found[2].arguments
+    few = [points.axis("model.width=1..4")]
+    _, drawn = points.points("seed_gan", [], few, draws=4)
+    assert sorted(point.experiment.model.width for point in drawn) == [1, 2, 3, 4]
 
 
 def test_an_array_for_slurm_has_a_task_for_each_point(launch, tmp_path):
@@ -128,7 +165,15 @@ def test_an_array_for_slurm_has_a_task_for_each_point(launch, tmp_path):
         ("seed_lstm", "over what?"),
         ("seed_lstm --over hidden", "write FIELD=VALUE"),
         ("seed_lstm --over model.hidden=9..2 --random 3", "a range goes up"),
-        ("seed_lstm --over model.hidden=2..9", "say with --random N"),
+        ("seed_lstm --over optimizer.beta1=0.1..0.9", "say with --random N"),
+        ("seed_lstm --over model.hidden=2..4 --random 4", "only 3 settings"),
+        ("seed_lstm --over seed=1,2 --seeds 2", "seed is swept twice"),
+        ("seed_gan --over optimizer.normalize=yes", "it is a switch, true or false"),
+        ("seed_lstm --seeds 2 --population.seeds 3", "seeds are --seeds 3"),
+        (
+            "seed_lstm --seeds 2 --population.vary optimizer.beta1=0.1,0.2",
+            "that is --over FIELD=A,B",
+        ),
         ("seed_lstm --seeds two", "--seeds two: give a whole number"),
         ("seed_lstm --seeds 2 --how processses", "did you mean 'processes'?"),
         ("gan_vs_lstm --seeds 2", "a comparison of several runs"),
