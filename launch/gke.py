@@ -4,7 +4,7 @@ import json
 
 from launch._settings import choose, take_flag, take_number, take_option
 from launch.ahead import targets
-from launch.clusters import jobset, queued, tools
+from launch.clusters import jobset, sources, tools
 from research.errors import UserError
 
 
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         place,
         ("train", name, *rest, "--workdir", workdir),
         image,
-        None if image else queued.checkout("name an --image that has the code"),
+        None if image else sources.checkout("name an --image that has the code"),
         spot,
         restarts or 0,
         namespace,

@@ -1,10 +1,12 @@
 """tpu NAME --target v5e-8: trains on a Cloud TPU slice until it is done."""
 
 import shlex
+import sys
+from pathlib import Path
 
 from launch._settings import choose, take_flag, take_option
 from launch.ahead import targets
-from launch.clusters import queued, tools
+from launch.clusters import queued, sources, tools, until_done
 from research.errors import UserError
 
 
@@ -54,26 +56,31 @@ def main(arguments: list[str]) -> int:
     tools.refuse_settings(chosen.settings, place.target.devices)
     work = [name, *rest, "--workdir", workdir]
     if dry:
-        lines = [shlex.join(command) for command in queued.commands(place, work)]
-        print("\n".join(lines))
+        shown = Path(f"{queued.FOLDER}.tar.gz")  # made when it is needed
+        sent = sources.checkout() if place.code == "git" else shown
+        for command in queued.commands(place, sent, work):
+            print(shlex.join(command))
         return 0
     tools.needed("gcloud")
-    if place.code == "git":
-        queued.checkout()  # before anything is paid for
-    try:
-        return queued.run(place, work)
-    except KeyboardInterrupt:
-        print("interrupted here; the slice may be training still")
-        return 130
-    finally:
-        _give_back(place, teardown)
+    with sources.packed(place.code) as packed:  # before anything is paid for
+        try:
+            ended = until_done.run(place, packed, work)
+        except KeyboardInterrupt:
+            print("interrupted here; the slice may be training still")
+            ended = 130
+        finally:
+            given_back = _give_back(place, teardown)
+    return ended if given_back else ended or 1
 
 
-def _give_back(place: queued.Slice, teardown: str | None) -> None:
-    """Deletes the slice, if there is one and the user wants that."""
-    if queued.state(place) == "NONE":
-        return
+def _give_back(place: queued.Slice, teardown: str | None) -> bool:
+    """Deletes the slice, if there is one and the user wants that; False: it failed."""
     command = shlex.join(queued.delete(place))
+    try:
+        if until_done.state(place) == "NONE":
+            return True
+    except tools.ToolError as error:  # it is tried all the same
+        print(f"whether {place.name} is there is not known: {error}", file=sys.stderr)
     if teardown is None:
         try:
             answer = input(
@@ -82,8 +89,17 @@ def _give_back(place: queued.Slice, teardown: str | None) -> None:
         except (EOFError, KeyboardInterrupt):
             answer = ""
         teardown = "yes" if answer.strip().lower() in ("y", "yes") else "no"
-    if teardown == "yes":
-        tools.output(queued.delete(place))
-        print(f"{place.name} is deleted")
-    else:
+    if teardown == "no":
         print(f"{place.name} stays, and costs; delete it with: {command}")
+        return True
+    try:
+        until_done.remove(place)
+    except tools.ToolError as error:
+        print(
+            f"{place.name} may be there still, and costs: {error}; delete it with: "
+            f"{command}",
+            file=sys.stderr,
+        )
+        return False
+    print(f"{place.name} is deleted")
+    return True

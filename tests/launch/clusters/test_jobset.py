@@ -6,7 +6,7 @@ import pytest
 
 from launch.__main__ import main
 from launch.ahead import targets
-from launch.clusters import jobset, queued
+from launch.clusters import jobset, sources
 
 COMMIT = ("https://example.com/a b.git", "0" * 40)
 BUCKET = "gs://mine/runs/a"
@@ -14,7 +14,7 @@ BUCKET = "gs://mine/runs/a"
 
 @pytest.fixture(autouse=True)
 def pushed(monkeypatch):
-    monkeypatch.setattr(queued, "checkout", lambda _: COMMIT)
+    monkeypatch.setattr(sources, "checkout", lambda _: COMMIT)
 
 
 def manifest(capsys, *more):

@@ -1,11 +1,12 @@
 """`tpu` against a gcloud that writes down its calls and plays failures."""
 
 import shlex
+import subprocess
 
 import pytest
 
 from launch.__main__ import main
-from launch.clusters import queued, tools
+from launch.clusters import queued, sources, tools, until_done
 from research.errors import UserError
 
 BUCKET = "gs://mine/runs/a"
@@ -21,8 +22,7 @@ def where(calls, verb):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(queued, "POLL", 0.0)
-    monkeypatch.setattr(queued.time, "sleep", lambda _: None)
+    monkeypatch.setattr(until_done.time, "sleep", lambda _: None)
 
 
 @pytest.fixture
@@ -47,12 +47,14 @@ def test_a_run_from_request_to_teardown(gcloud, capsys):
     assert "--spot" not in create
     (copy,) = where(calls, "scp")
     assert copy[5] == "mine:gan-lstm-lab.tar.gz"
-    unpack, train = where(calls, "ssh")
+    prepare, unpack, train = where(calls, "ssh")
     assert "--worker=all" in unpack
+    assert f"--command={queued.UV}" in prepare
     assert "--worker=all" in train
     (sent,) = [w for w in train if w.startswith("--command=")]
     assert sent == (
-        "--command=cd gan-lstm-lab && LAUNCH_ACCELERATOR=tpu launch/run train "
+        '--command=cd gan-lstm-lab && PATH="$HOME/.local/bin:$PATH" '
+        "LAUNCH_ACCELERATOR=tpu JAX_PLATFORMS=tpu,cpu launch/run train "
         f"seed_lstm --batch-size 96 --workdir {BUCKET}"
     )
     (delete,) = where(calls, "delete")
@@ -66,7 +68,7 @@ def test_every_worker_of_several_is_told_to_find_the_others(gcloud):
     command = COMMAND.replace("v5e-8", "v5e-16").split()
     assert main([*command, "--teardown", "no"]) == 0
     (sent,) = [w for w in where(gcloud.calls, "ssh")[-1] if w.startswith("--command=")]
-    assert "&& LAUNCH_DISTRIBUTED=tpu LAUNCH_ACCELERATOR=tpu launch/run train" in sent
+    assert " LAUNCH_DISTRIBUTED=tpu LAUNCH_ACCELERATOR=tpu" in sent
 
 
 def test_preempted_it_asks_again_and_goes_on(gcloud):
@@ -141,6 +143,60 @@ def test_teardown_is_asked_for(gcloud, monkeypatch, capsys):
     assert "stays, and costs; delete it with: gcloud" in capsys.readouterr().out
 
 
+def test_a_call_that_fails_is_tried_again_and_the_slice_is_given_back(gcloud, capsys):
+    gcloud.answer("describe", err="ERROR: refreshing your auth tokens", code=1, times=1)
+    gcloud.answer("describe", out="ACTIVE", times=1)
+    gcloud.answer("describe", err="ERROR: refreshing your auth tokens", code=1)
+    gcloud.answer("delete", err="ERROR: refreshing your auth tokens", code=1, times=1)
+    assert main([*COMMAND.split(), "--teardown", "yes"]) == 0
+    assert len(where(gcloud.calls, "create")) == 1
+    assert len(where(gcloud.calls, "delete")) == 2
+    said = capsys.readouterr()
+    assert "whether mine is there is not known" in said.err
+    assert "mine is deleted" in said.out
+
+
+def test_a_slice_that_cannot_be_given_back_is_told(gcloud, capsys):
+    gcloud.answer("describe", out="ACTIVE")
+    gcloud.answer("delete", err="ERROR: PERMISSION_DENIED: tpu.nodes.delete", code=1)
+    assert main([*COMMAND.split(), "--teardown", "yes"]) == 1
+    assert len(where(gcloud.calls, "delete")) == 1  # waiting would not help
+    assert "mine may be there still, and costs: " in capsys.readouterr().err
+
+
+def test_each_slice_of_a_run_gets_the_same_commit(gcloud, monkeypatch):
+    heads = iter([("https://a/b.git", "1" * 40)])
+    monkeypatch.setattr(sources, "checkout", lambda: next(heads))
+    gcloud.answer("&& PATH", code=255, times=1)
+    gcloud.answer("describe", out="ACTIVE", times=3)  # and Google tells of it later
+    gcloud.answer("describe", out="SUSPENDED", times=2)
+    gcloud.answer("describe", err="NOT_FOUND", code=1, times=1)
+    gcloud.answer("describe", out="ACTIVE")
+    command = COMMAND.replace("archive", "git").split()
+    assert main([*command, "--teardown", "no"]) == 0
+    cloned = [c for c in where(gcloud.calls, "ssh") if "git clone" in " ".join(c)]
+    assert len(cloned) == len(where(gcloud.calls, "create")) == 2
+    assert all(f"git checkout --quiet {'1' * 40}" in " ".join(c) for c in cloned)
+
+
+def test_a_machine_without_uv_gets_it_by_its_own_pip(tmp_path):
+    """The real command, on a PATH that has `python3` alone, as a program like pip."""
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(
+        '#!/bin/bash\necho "$*" >>"$HOME/calls"\n[[ $* != *install* ]] && exit\n'
+        "[[ $PIP_BREAK_SYSTEM_PACKAGES == 1 ]] || exit 1\n"
+        'place=$HOME/.local/bin; /bin/mkdir -p "$place"\n'
+        'echo "#!/bin/bash" >"$place/uv"; /bin/chmod +x "$place/uv"\n'
+    )
+    python.chmod(0o755)
+    variables = {"HOME": str(tmp_path), "PATH": str(python.parent)}
+    for _ in range(2):
+        subprocess.run(["/bin/bash", "-c", queued.UV], env=variables, check=True)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls == ["-m pip --version", "-m pip install --quiet --user uv"]
+
+
 def test_dry_run_shows_quoted_commands_and_calls_nothing(gcloud, capsys):
     nasty = "/data/a b'; $(reboot) `x`"
     arguments = [*COMMAND.split(), "--dry-run", "--data.folder", nasty]
@@ -189,7 +245,7 @@ def test_commands_that_cannot_all_be_shown_are_not_shown(monkeypatch, capsys):
     def checkout():
         raise UserError("there is no remote")
 
-    monkeypatch.setattr(queued, "checkout", checkout)
+    monkeypatch.setattr(sources, "checkout", checkout)
     assert main([*COMMAND.replace("--code archive", "").split(), "--dry-run"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -203,8 +259,6 @@ def test_without_gcloud_it_says_so(monkeypatch, capsys, tmp_path):
 
 
 def test_git_ships_a_pushed_commit_alone(tmp_path, monkeypatch):
-    import subprocess
-
     def git(*words, at):
         done = subprocess.run(
             ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words],
@@ -218,22 +272,22 @@ def test_git_ships_a_pushed_commit_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "ROOT", here)
     (here / "a b.txt").write_text("1")
     with pytest.raises(UserError, match="no commit holds"):
-        queued.checkout()
+        sources.checkout()
     git("add", ".", at=here)
     git("commit", "--quiet", "-m", "one", at=here)
     with pytest.raises(UserError, match="is not pushed"):
-        queued.checkout()
+        sources.checkout()
     git("remote", "rename", "origin", "other", at=here)
     with pytest.raises(UserError, match=r"no remote `origin`.*or name an --image"):
-        queued.checkout("name an --image")
+        sources.checkout("name an --image")
     git("remote", "rename", "other", "origin", at=here)
     git("push", "--quiet", "origin", "HEAD", at=here)
-    assert queued.checkout() == (str(far), git("rev-parse", "HEAD", at=here))
+    assert sources.checkout() == (str(far), git("rev-parse", "HEAD", at=here))
     # The archive takes what is there, committed or not, and nothing that is ignored.
     (here / ".gitignore").write_text("big\n")
     (here / "big").write_text("no")
     (here / "new.txt").write_text("2")
-    queued.pack(tmp_path / "code.tar.gz")
+    sources.pack(tmp_path / "code.tar.gz")
     listed = subprocess.run(
         ["tar", "-tzf", str(tmp_path / "code.tar.gz")], capture_output=True, text=True
     )
