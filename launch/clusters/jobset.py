@@ -20,6 +20,9 @@ TPUS = {
     "v7x": "tpu7x",
 }
 FOLDER = "/code"
+# Where GKE's device plugin puts the driver's libraries into a pod, and images that are
+# made on NVIDIA's have CUDA's. Without the first there is no libcuda, and no GPU.
+GPU_LIBRARIES = "/usr/local/nvidia/lib64:/usr/local/cuda/lib64"
 
 
 class Wanted(NamedTuple):
@@ -105,21 +108,42 @@ def _pod(wanted: Wanted) -> dict[str, Any]:
         "terminationGracePeriodSeconds": 120,  # to save after SIGTERM
         "containers": [train],
     }
-    tolerations = [{"key": resource, "operator": "Exists", "effect": "NoSchedule"}]
-    if wanted.spot:
-        spot = {"key": "cloud.google.com/gke-spot", "operator": "Equal"}
-        tolerations.append(spot | {"value": "true", "effect": "NoSchedule"})
-    pod["tolerations"] = tolerations
+    pod["tolerations"] = _tolerations(resource, wanted.spot)
+    mounted = _mounted(wanted)
+    if mounted:
+        pod["volumes"] = [{"name": n, "emptyDir": d} for n, (_, d) in mounted.items()]
+        places = {name: path for name, (path, _) in mounted.items()}
+        train["volumeMounts"] = [_mount(*place) for place in places.items()]
     if wanted.image is None:
-        place = [{"name": "code", "mountPath": FOLDER}]
-        pod["volumes"] = [{"name": "code", "emptyDir": {}}]
         train["workingDir"] = FOLDER
-        train["volumeMounts"] = place
-        pod["initContainers"] = [_install(wanted, place)]
+        pod["initContainers"] = [_install(wanted)]
     return pod
 
 
-def _install(wanted: Wanted, place: list[dict[str, str]]) -> dict[str, Any]:
+def _tolerations(resource: str, spot: bool) -> list[dict[str, str]]:
+    """Of the marks that keep other pods off such nodes."""
+    found = [{"key": resource, "operator": "Exists", "effect": "NoSchedule"}]
+    if spot:
+        mark = {"key": "cloud.google.com/gke-spot", "operator": "Equal"}
+        found.append(mark | {"value": "true", "effect": "NoSchedule"})
+    return found
+
+
+def _mounted(wanted: Wanted) -> dict[str, tuple[str, dict[str, str]]]:
+    """Folders that last as long as the pod, by name: their paths and their kinds."""
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    if wanted.target.chip.platform == "gpu":  # NCCL's; a pod's own has 64 MiB
+        found["memory"] = "/dev/shm", {"medium": "Memory"}
+    if wanted.image is None:
+        found["code"] = FOLDER, {}
+    return found
+
+
+def _mount(name: str, path: str) -> dict[str, str]:
+    return {"name": name, "mountPath": path}
+
+
+def _install(wanted: Wanted) -> dict[str, Any]:
     """The commit, and the packages at the versions of .ci/constraints.txt."""
     if wanted.repository is None:
         raise UserError("without --image the code's repository has to be known")
@@ -135,13 +159,17 @@ def _install(wanted: Wanted, place: list[dict[str, str]]) -> dict[str, Any]:
         "workingDir": FOLDER,
         "command": ["bash", "-euc", script, "code", address, commit],
         "env": _environment(wanted.target),
-        "volumeMounts": place,
+        "volumeMounts": [_mount("code", FOLDER)],
     }
 
 
 def _environment(target: Target) -> list[dict[str, str]]:
     accelerator = "tpu" if target.chip.platform == "tpu" else "cuda"
     found = {"LAUNCH_ACCELERATOR": accelerator, "HOME": "/tmp"}
+    # A chip that does not start is an error, and no reason to train on the CPU.
+    found["JAX_PLATFORMS"] = f"{accelerator},cpu"
+    if accelerator == "cuda":
+        found["LD_LIBRARY_PATH"] = GPU_LIBRARIES
     if target.hosts > 1:
         found["LAUNCH_DISTRIBUTED"] = "tpu"
     return [{"name": name, "value": value} for name, value in found.items()]

@@ -53,6 +53,7 @@ def test_a_pod_for_each_machine_of_a_slice(name):
         "cloud.google.com/gke-tpu-accelerator": accelerator,
         "cloud.google.com/gke-tpu-topology": topology,
     }
+    assert {"name": "JAX_PLATFORMS", "value": "tpu,cpu"} in train["env"]
     several = {"name": "LAUNCH_DISTRIBUTED", "value": "tpu"} in train["env"]
     assert several == (pods > 1)
 
@@ -61,7 +62,13 @@ def test_gpu_nodes(capsys):
     pod = job_of(manifest(capsys, "--target", "h100-8"))["template"]["spec"]
     (train,) = pod["containers"]
     assert train["resources"]["limits"] == {"nvidia.com/gpu": "8"}
-    assert {"name": "LAUNCH_ACCELERATOR", "value": "cuda"} in train["env"]
+    variables = {v["name"]: v["value"] for v in train["env"]}
+    assert variables["LAUNCH_ACCELERATOR"] == "cuda"
+    assert variables["JAX_PLATFORMS"] == "cuda,cpu"
+    assert "/usr/local/nvidia/lib64" in variables["LD_LIBRARY_PATH"].split(":")
+    shared = {"name": "memory", "emptyDir": {"medium": "Memory"}}
+    assert shared in pod["volumes"]
+    assert {"name": "memory", "mountPath": "/dev/shm"} in train["volumeMounts"]
 
 
 def test_without_an_image_an_init_step_makes_the_code(capsys):
