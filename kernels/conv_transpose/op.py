@@ -8,6 +8,9 @@ whole picture over another that is dilated, for which XLA on CPU has no fast pat
 7×7×128 → 14×14×64 at batch 64 took 204 ms against 9 ms here. The same convolution
 turns up when a critic's plain convolution is differentiated twice (R1, WGAN-GP), hence
 `conv`.
+
+On TPUs and GPUs float32 factors are rounded as those of any layer beside them: as jax's
+default matmul precision says. (`kernels.lstm` adds up over time, and does not.)
 """
 
 import functools

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 
 from kernels.lstm import cell, steps
 from kernels.lstm.backend import Core, SweptBack
+from kernels.lstm.product import dot
 from kernels.lstm.spec import LstmState, LstmWeights, Masks, Operands, wide
 
 
 def input_gates(x: jax.Array, weights: LstmWeights) -> jax.Array:
     """xp = x·wx + b, [.., 4·hidden], rounded to x's dtype; of one step or of all."""
     precise = wide(x.dtype)
-    xp = jnp.dot(x, weights.wx, preferred_element_type=precise)
-    return (xp + weights.b.astype(precise)).astype(x.dtype)
+    return (dot(x, weights.wx) + weights.b.astype(precise)).astype(x.dtype)
 
 
 def core(operands: Operands, masks: Masks) -> Core:
@@ -45,7 +45,7 @@ def recomputed(operands: Operands, h: jax.Array, cells: jax.Array) -> jax.Array:
     """
     seen = h if operands.h_mask is None else h * operands.h_mask
     weights = operands.weights
-    z = jnp.dot(seen, weights.wh, preferred_element_type=cells.dtype)
+    z = dot(seen, weights.wh)
     z += input_gates(operands.x, weights)
     return cell.activate(z, cells, _wide_peephole(weights))[0]
 
@@ -67,7 +67,7 @@ def deferred(
       products: `weight_gradients`, or a backend's own.
     """
     x, weights, state, h_mask = operands
-    dz, precise = swept.dz, cells.dtype
+    dz = swept.dz
     seen = h if h_mask is None else h * h_mask
     dwx, dwh, db = products(x, seen, dz)
     d_weights = LstmWeights(
@@ -79,9 +79,9 @@ def deferred(
     )
     d_mask = None
     if h_mask is not None:
-        d_seen = jnp.dot(dz, weights.wh.T, preferred_element_type=precise)
+        d_seen = dot(dz, weights.wh.T)
         d_mask = jnp.sum(d_seen * h, 0).astype(h_mask.dtype)
-    dx = jnp.dot(dz, weights.wx.T, preferred_element_type=precise).astype(x.dtype)
+    dx = dot(dz, weights.wx.T).astype(x.dtype)
     d_state = LstmState(
         swept.initial.h.astype(state.h.dtype), swept.initial.c.astype(state.c.dtype)
     )
@@ -104,9 +104,7 @@ def weight_gradients(
 
 def _summed(left: jax.Array, right: jax.Array) -> jax.Array:
     """Σ over time and batch of leftᵀ·right, as one GEMM with a wide sum."""
-    over = (((0, 1), (0, 1)), ((), ()))
-    precise = wide(left.dtype)
-    return jax.lax.dot_general(left, right, over, preferred_element_type=precise)
+    return dot(left, right, over=((0, 1), (0, 1)))
 
 
 def _peephole_gradient(

@@ -19,6 +19,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 from kernels.lstm import tpu_cell_tiles, tpu_kernels, tpu_tiles, xla
 from kernels.lstm.backend import Backend, Core
+from kernels.lstm.product import dot
 from kernels.lstm.spec import Case
 from kernels.lstm.tpu_tiles import padded
 
@@ -131,7 +132,7 @@ def _advance_tile(ins, outs, sums) -> None:
             sums[n] = ins["z"][n][...].astype(sums.dtype)
 
     for n in GATES:
-        sums[n] += tpu_kernels.dot(ins["h"][...], ins["wh"][n][...])
+        sums[n] += dot(ins["h"][...], ins["wh"][n][...])
 
     @pl.when(k == pl.num_programs(2) - 1)
     def _():
@@ -240,6 +241,6 @@ def _retreat_tile(ins, outs) -> None:
     for start in range(0, ins["wh"][0].shape[1], tpu_kernels.PIECE):
         some = slice(start, start + tpu_kernels.PIECE)
         outs["dh"][j, :, some] += sum(
-            tpu_kernels.dot(dz[...], wh[:, some])
+            dot(dz[...], wh[:, some])
             for dz, wh in zip(outs["dz"], ins["wh"], strict=True)
         )

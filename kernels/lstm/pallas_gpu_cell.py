@@ -20,6 +20,7 @@ from jax.experimental import pallas as pl
 from kernels.lstm import gpu_tiles, xla
 from kernels.lstm.backend import Backend, Core
 from kernels.lstm.gpu_arithmetic import BY_TANH, activate, through_gates
+from kernels.lstm.product import dot
 from kernels.lstm.spec import Case
 from kernels.lstm.tpu_tiles import to, to_gates
 
@@ -185,7 +186,7 @@ def _advance_tile(tile: Tile, ins, outs) -> None:
     def add(k, sums):
         some = pl.ds(k * tile.depth, tile.depth)
         h = ins["h"][:, some]
-        return [s + _dot(h, ins["wh"][some, n, :]) for n, s in enumerate(sums)]
+        return [s + dot(h, ins["wh"][some, n, :]) for n, s in enumerate(sums)]
 
     sums = [jnp.zeros((rows, cells), precise) for _ in GATES]
     sums = lax.fori_loop(0, inner // tile.depth, add, sums)
@@ -270,7 +271,8 @@ def _retreat_tile(tile: Tile, ins, outs) -> None:
                 outs["dz"][:, n, some] = part
 
         return dh + sum(
-            _dot(part, ins["wh"][:, n, some], turned=True) for n, part in enumerate(dz)
+            dot(part, ins["wh"][:, n, some], over=((1,), (1,)))
+            for n, part in enumerate(dz)
         )
 
     pieces = ins["c"].shape[1] // tile.depth
@@ -281,13 +283,3 @@ def _peephole(ins: dict[str, Any], some: Any) -> list[jax.Array] | None:
     if "peephole" not in ins:
         return None
     return [ins["peephole"][n, some][None] for n in range(3)]
-
-
-def _dot(left: jax.Array, right: jax.Array, turned: bool = False) -> jax.Array:
-    """Sums are wide; tensor cores would round float32 factors to TF32 if not told."""
-    exact = None if left.dtype.itemsize < 4 else lax.Precision.HIGHEST
-    contract = (((1,), (1 if turned else 0,)), ((), ()))
-    precise = jnp.promote_types(left.dtype, jnp.float32)
-    return lax.dot_general(
-        left, right, contract, precision=exact, preferred_element_type=precise
-    )

@@ -5,10 +5,10 @@ free. Slow: x·wx runs inside the loop, and autodiff sums dwh there as well.
 """
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from kernels.lstm import cell, steps
+from kernels.lstm.product import dot
 from kernels.lstm.spec import Case, LstmState, LstmWeights, Masks, Operands, wide
 
 
@@ -23,8 +23,8 @@ def step(
     """The equations of spec.py for x [batch, features]."""
     precise = wide(x.dtype)
     h = state.h if h_mask is None else state.h * h_mask
-    z = jnp.dot(x, weights.wx, preferred_element_type=precise)
-    z += jnp.dot(h, weights.wh, preferred_element_type=precise)
+    z = dot(x, weights.wx)
+    z += dot(h, weights.wh)
     z += weights.b.astype(precise)
     peephole = weights.peephole
     if peephole is not None:
@@ -32,7 +32,7 @@ def step(
     gates, c = cell.activate(z, state.c, peephole)
     h = cell.output(gates, c).astype(x.dtype)
     if weights.projection is not None:
-        h = jnp.dot(h, weights.projection, preferred_element_type=precise)
+        h = dot(h, weights.projection)
     return LstmState(h.astype(x.dtype), c)
 
 

@@ -16,6 +16,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from kernels.lstm.product import dot
 from kernels.lstm.tpu_tiles import FEW, LANES
 
 Refs = dict[str, Any]
@@ -162,13 +163,6 @@ def through_gates(
 def _sigmoid(z: jax.Array) -> jax.Array:
     """One tanh, which the hardware has; no division and no overflow."""
     return 0.5 * jnp.tanh(0.5 * z) + 0.5
-
-
-def dot(left: jax.Array, right: jax.Array) -> jax.Array:
-    """Sums are wide; the matrix units would round float32 factors if not told."""
-    exact = None if left.dtype.itemsize < 4 else lax.Precision.HIGHEST
-    precise = jnp.promote_types(left.dtype, jnp.float32)
-    return jnp.dot(left, right, precision=exact, preferred_element_type=precise)
 
 
 def _pieces(c: Any) -> Iterator[slice]:

@@ -14,7 +14,8 @@ from jax import lax
 
 from kernels.lstm import cell, gradients, steps
 from kernels.lstm.backend import Core, Streamed, Swept, SweptBack
-from kernels.lstm.spec import Case, LstmState, wide
+from kernels.lstm.product import dot
+from kernels.lstm.spec import Case, LstmState
 
 
 def supports(case: Case) -> str | None:
@@ -37,7 +38,7 @@ def product_and_cell(core: Core):
     """One step: (z, h, c) → gates, c and o·tanh(c), where z lacks only h·wh."""
 
     def step(z: jax.Array, seen: jax.Array, c: jax.Array):
-        z += jnp.dot(seen, core.wh, preferred_element_type=c.dtype)
+        z += dot(seen, core.wh)
         gates, c = cell.activate(z, c, core.peephole)
         return gates, c, cell.output(gates, c)
 
@@ -54,7 +55,7 @@ def cell_and_product(core: Core):
         gates = gates.astype(c.dtype)
         dz, dc = cell.backward(gates, c, d_output, dc, core.peephole)
         dz = dz.astype(core.wh.dtype)
-        return dz, dc, jnp.dot(dz, back, preferred_element_type=c.dtype)
+        return dz, dc, dot(dz, back)
 
     return step
 
@@ -75,7 +76,7 @@ def forward(
         read where they are kept.
     """
     sequence, weights = xp if isinstance(xp, Streamed) else (xp, None)
-    dtype, precise = sequence.dtype, wide(sequence.dtype)
+    dtype = sequence.dtype
     valid = steps.valid_steps(core.masks.lengths, len(sequence))
     step = step_of(core)
 
@@ -89,8 +90,7 @@ def forward(
         gates, c_new, h_new = step(z, seen, c)
         h_new = h_new.astype(dtype)
         if core.projection is not None:
-            h_new = jnp.dot(h_new, core.projection, preferred_element_type=precise)
-            h_new = h_new.astype(dtype)
+            h_new = dot(h_new, core.projection).astype(dtype)
         after = LstmState(
             steps.where(valid, h_new, before.h), steps.where(valid, c_new, before.c)
         )
@@ -132,9 +132,7 @@ def backward(
         dh = after.h + dy.astype(precise)
         through = dh
         if core.projection is not None:
-            through = jnp.dot(
-                dh.astype(dtype), core.projection.T, preferred_element_type=precise
-            )
+            through = dot(dh.astype(dtype), core.projection.T)
         dz, dc, before = step(gates, c, through, after.c)
         dz = steps.where(valid, dz, 0)
         before = before if core.h_mask is None else before * core.h_mask
