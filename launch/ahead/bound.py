@@ -7,6 +7,7 @@ a step waits for between them (the order of an LSTM's steps, say) comes on top.
 from typing import NamedTuple
 
 from launch.ahead.chips import Chip
+from launch.ahead.products import Work
 from launch.ahead.program import Collective
 
 
@@ -29,7 +30,7 @@ class Bound(NamedTuple):
 def of(
     chip: Chip,
     devices: int,
-    flops: float,
+    work: Work,
     state: int,
     exchanged: list[Collective],
 ) -> Bound:
@@ -38,7 +39,7 @@ def of(
     Args:
       chip: the whole one.
       devices: that exchange.
-      flops: of one device.
+      work: of one device.
       state: bytes.
       exchanged: of one device; a sum over n devices sends 2 (n − 1) / n of its bytes
         from each, whatever the way (Patarasu and Yuan 2009).
@@ -49,7 +50,7 @@ def of(
         for c in exchanged
     )
     return Bound(
-        flops / device.flops,
+        work.wide / device.flops + work.narrow / device.narrow_flops,
         2 * state / device.bandwidth,
         sent / device.interconnect,
     )

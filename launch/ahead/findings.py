@@ -18,6 +18,7 @@ class Finding(NamedTuple):
     experiment: str
     target: Target
     batch_size: int
+    ranks: int  # devices that share a batch: of a population not all of them
     why_not: str | None  # a sentence; None: it fits
     memory: dict[str, int]
     kernels: list[step.Kernel]
@@ -45,7 +46,7 @@ class Finding(NamedTuple):
             "devices": target.devices,
             "hosts": target.hosts,
             "batch_size": self.batch_size,
-            "batch_per_device": self.batch_size // target.devices,
+            "batch_per_device": self.batch_size // self.ranks,
             "fits": self.fits,
             "why_not": self.why_not,
             "memory_bytes_per_device": self.memory,
@@ -67,7 +68,7 @@ def find(name: str, experiment: Experiment, target: Target) -> Finding:
     Raises:
       UserError: a mistake in the settings.
     """
-    job, unread = step.job_of(name, experiment)
+    job, unread = step.job_of(name, experiment, target)
     return of_job(job, target, unread)
 
 
@@ -80,10 +81,11 @@ def of_job(job: Job, target: Target, unread: str | None = None) -> Finding:
         job.name,
         target,
         job.experiment.batch_size,
+        traced.ranks,
         None,
         memory.least(traced),
         traced.kernels,
-        traced.flops,
+        traced.work.flops,
         None,
         None,
         seconds,
@@ -99,14 +101,14 @@ def of_job(job: Job, target: Target, unread: str | None = None) -> Finding:
             raise
         return found._replace(why_not=why)
     used = memory.of(traced, compiled, target.chip)
-    exchanged = program.collectives(compiled.text) if target.devices > 1 else []
+    exchanged = program.collectives(compiled.text) if traced.ranks > 1 else []
     found = found._replace(
         memory=used._asdict() | {"total": used.total},
         collectives=exchanged,
         bound=bound.of(
             target.chip,
-            target.devices,
-            traced.flops,
+            traced.ranks,
+            traced.work,
             memory.state_bytes(traced),
             exchanged,
         ),
@@ -134,8 +136,8 @@ def largest_batch(name: str, experiment: Experiment, target: Target) -> Largest:
 
     All of the data first, which small networks take; then halves of what is left.
     """
-    job, _ = step.job_of(name, experiment)
-    unit = target.devices
+    job, _ = step.job_of(name, experiment, target)
+    unit = target.devices * experiment.optimizer.accumulate
     most = job.train.examples // unit
 
     reasons: dict[int, str | None] = {}  # of every batch that was tried

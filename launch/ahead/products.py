@@ -20,15 +20,30 @@ class Layer(NamedTuple):
     bytes: int
 
 
-def flops(jaxpr: Any, platform: str = "cpu") -> float:
-    """Multiplications and additions of all matrix products and convolutions.
+class Work(NamedTuple):
+    """Multiplications and additions, by what they are computed in."""
+
+    wide: float  # float32 and wider
+    narrow: float  # 16 bits and fewer, for which matrix units may have another speed
+
+    @property
+    def flops(self) -> float:
+        return self.wide + self.narrow
+
+
+def work(jaxpr: Any, platform: str = "cpu") -> Work:
+    """That of all matrix products and convolutions.
 
     Args:
       jaxpr: of the step.
       platform: cpu, gpu or tpu, of the branches that are for one alone.
     """
-    found = _equations(jaxpr, platform)
-    return sum(times * _product(equation) for equation, times, _ in found)
+    found: dict[bool, float] = {True: 0, False: 0}
+    for equation, times, _ in _equations(jaxpr, platform):
+        if count := times * _product(equation):
+            widest = max(given.aval.dtype.itemsize for given in equation.invars)
+            found[widest > 2] += count
+    return Work(found[True], found[False])
 
 
 def largest(jaxpr: Any, platform: str = "cpu") -> Layer:

@@ -19,16 +19,19 @@ from research.errors import UserError
 from research.experiment import Experiment
 from research.sources.split import Split
 from research.training import devices as training
-from research.training import strategies
+from research.training import layout
 from research.training.axes import BATCH
 from research.training.job import (
     Job,
     example_batch,
     refuse_batches,
+    refuse_wrong,
     state_like,
     task_of,
+    with_settings,
 )
 from research.training.members import Members
+from research.training.not_finite import guarded
 
 
 class Kernel(NamedTuple):
@@ -44,9 +47,10 @@ class Traced(NamedTuple):
     """A step before compilation."""
 
     job: Job
+    ranks: int  # devices that share a batch
     state: Any  # shapes of one device's
     arrays: Any  # shapes of the data set's
-    flops: float  # of matrix products, on one device
+    work: products.Work  # of matrix products, on one device
     largest: products.Layer
     kernels: list[Kernel]
     lowered: Any
@@ -60,12 +64,16 @@ class Compiled(NamedTuple):
     memory: Any  # jax's CompiledMemoryStats
 
 
-def job_of(name: str, experiment: Experiment) -> tuple[Job, str | None]:
+def job_of(name: str, experiment: Experiment, target: Target) -> tuple[Job, str | None]:
     """The job that `train` would run, and why its data was not read, or None.
 
     Only shapes matter here: a data set that cannot be had, but says what its pictures
     are, is taken at its word.
+
+    Raises:
+      UserError: what `train` would refuse on that target.
     """
+    refuse_wrong(experiment, target.devices)
     dataset = find_data(experiment.data, experiment.batch_size)
     task = task_of(experiment, dataset)
     try:
@@ -90,49 +98,57 @@ def trace(job: Job, target: Target) -> Traced:
     Raises:
       UserError: the batch does not divide, or exceeds the data.
     """
-    experiment, ranks = job.experiment, target.devices
-    local = training.share(experiment.batch_size, ranks)
+    experiment = job.experiment
+    refuse_wrong(experiment, target.devices)
     if experiment.batch_size > job.train.examples:
         raise UserError(
             f"--batch-size {experiment.batch_size} exceeds the {job.train.examples} "
             f"training examples of {experiment.data.name}: take at most that"
         )
-    there = devices(target)
-    members = Members([job] if population_is_single(experiment) else _jobs(job))
+    members = Members(_jobs(job))
+    place = layout.of(experiment, len(members.jobs), devices(target), target.hosts)
+    ranks = place.ranks
     with compiling_for(target):
-        # Shapes of the state do not depend on the batch: one that divides here too.
-        here = dataclasses.replace(experiment, batch_size=local * jax.device_count())
-        of_here = job._replace(experiment=here)
-        state = state_like(of_here)
-        if len(members.jobs) > 1:
-            state = jax.tree.map(lambda leaf: _array(leaf, len(members.jobs)), state)
-        on_device = experiment.data.placement == "device"
-        data = dict(job.train.arrays) if on_device else example_batch(of_here)
-        arrays = jax.tree.map(_array, data)
-        arguments = jax.tree.map(_array, (state, (members.values, arrays)))
-
-        def step(state, inputs):
-            return members.step(ranks)(state, *inputs)
-
-        axes = [(BATCH, ranks)]
+        state, given = _shapes(members, ranks)
+        own_state, own_values = place.share((state, members.values))
+        step = members.step(ranks)
         with choices.watched() as seen:
-            jaxpr = jax.make_jaxpr(step, axis_env=axes)(*arguments).jaxpr
+            jaxpr = jax.make_jaxpr(step, axis_env=[(BATCH, ranks)])(
+                own_state, own_values, given
+            ).jaxpr
         # Gradients that nobody asks for are traced, and left out by every compiler.
         jaxpr, _ = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=True)
-        strategy = strategies.find(experiment)
-        lowered = strategy.parallel(members.step(ranks), over=there).lower(
-            *strategy.shapes((state, members.values, arrays), ranks)
+        lowered = place.parallel(members.step(ranks), repeats=False).lower(
+            *place.shapes(state, members.values, given)
         )
         kernels = _kernels(seen)
     return Traced(
         job,
-        state,
-        arrays,
-        products.flops(jaxpr, target.chip.platform),
+        ranks,
+        own_state,
+        given,
+        products.work(jaxpr, target.chip.platform),
         products.largest(jaxpr, target.chip.platform),
         kernels,
         lowered,
     )
+
+
+def _shapes(members: Members, ranks: int) -> tuple[Any, Any]:
+    """Shapes of the stacked states, and of the data's arrays or a device's batch."""
+    job = members.jobs[0]
+    # Shapes of the state do not depend on the batch: one that divides here too.
+    local = training.share(job.experiment.batch_size, ranks)
+    here = local * jax.device_count()
+    job = job._replace(experiment=dataclasses.replace(job.experiment, batch_size=here))
+    state = state_like(job)
+    if job.experiment.on_nan == "skip":
+        state = jax.eval_shape(lambda bare: guarded(bare, 0, 0), state)
+    if len(members.jobs) > 1:
+        state = jax.tree.map(lambda leaf: _array(leaf, len(members.jobs)), state)
+    on_device = job.experiment.data.placement == "device"
+    given = dict(job.train.arrays) if on_device else example_batch(job)
+    return state, jax.tree.map(_array, given)
 
 
 def compile_step(traced: Traced, target: Target) -> Compiled:
@@ -160,17 +176,17 @@ def compiling_for(target: Target) -> Iterator[None]:
             yield
 
 
-def population_is_single(experiment: Experiment) -> bool:
-    return len(population.members(experiment)) == 1
-
-
 def _jobs(job: Job) -> list[Job]:
-    from research.training.job import with_settings
-
+    """The job itself, or those of its population."""
     members = population.members(job.experiment)
+    if len(members) == 1:
+        return [job]
     if len(population.alike(members)) > 1:
         raise UserError("this population is of several programs: name one member")
-    return [with_settings(job, one) for one in members.values()]
+    jobs = [with_settings(job, one) for one in members.values()]
+    if job.experiment.data.placement == "host":
+        layout.refuse_seeds(jobs)
+    return jobs
 
 
 def _kernels(seen: list[choices.Choice]) -> list[Kernel]:

@@ -16,7 +16,7 @@ def lines(found: Finding) -> Iterator[str]:
     yield (
         f"{found.experiment} on {target.name} ({target.devices} devices, chips in "
         f"{target.topology}), batch {found.batch_size}: "
-        f"{found.batch_size // target.devices} a device"
+        f"{found.batch_size // found.ranks} a device"
     )
     if found.unread:
         yield f"  the data was not read, only its shapes used ({found.unread})"

@@ -48,15 +48,42 @@ class Layout(Protocol):
         """States or metrics, stacked, as numpy arrays."""
         ...
 
+    def share(self, stacked: Any) -> Any:
+        """Shapes of a device's part of stacked states or values."""
+        ...
 
-def of(experiment: Experiment, members: int) -> Layout:
-    """The layout of so many members on the devices of this run."""
+    def shapes(self, stacked: Any, values: Any, given: Any) -> tuple[Any, ...]:
+        """What the step takes, as shapes to lower it with.
+
+        Args:
+          stacked: shapes of the states, as those of the values.
+          values: of the members.
+          given: the data's arrays, or a device's batch where each step is given one.
+        """
+        ...
+
+
+def of(
+    experiment: Experiment,
+    members: int,
+    over: Sequence[Any] | None = None,
+    processes: int | None = None,
+) -> Layout:
+    """The layout of so many members.
+
+    Args:
+      experiment: of one of them.
+      members: trained at once.
+      over: devices to compile for; None: those of this run.
+      processes: that have these devices; None: those of this run.
+    """
+    devices = jax.devices() if over is None else over
     if experiment.data.placement == "host":
-        return Fed(strategies.find(experiment))
-    groups = rows(members, jax.device_count())
-    if groups == 1 or jax.process_count() > 1:
-        return Spread(strategies.find(experiment))
-    return Dealt(members, groups, jax.devices())
+        return Fed(strategies.find(experiment), over)
+    groups = rows(members, len(devices))
+    if groups == 1 or (processes or jax.process_count()) > 1:
+        return Spread(strategies.find(experiment), over)
+    return Dealt(members, groups, devices)
 
 
 def rows(members: int, devices: int) -> int:
@@ -67,13 +94,14 @@ def rows(members: int, devices: int) -> int:
 class Spread:
     """Every device has all members and works on its share of the batch."""
 
-    def __init__(self, strategy: Strategy):
-        self._strategy, self.ranks = strategy, jax.device_count()
+    def __init__(self, strategy: Strategy, over: Sequence[Any] | None = None):
+        self._strategy, self._over = strategy, over
+        self.ranks = jax.device_count() if over is None else len(over)
 
     def parallel(self, step: Any, repeats: bool) -> Any:
-        if repeats:
-            return self._strategy.parallel(repeated(step), (PLAIN, COPIED, COPIED))
-        return self._strategy.parallel(step)
+        places = (PLAIN, COPIED, COPIED) if repeats else None
+        step = repeated(step) if repeats else step
+        return self._strategy.parallel(step, places, self._over)
 
     def state(self, stacked: Any) -> Any:
         return self._strategy.replicate(stacked)
@@ -84,13 +112,19 @@ class Spread:
     def fetch(self, tree: Any) -> Any:
         return self._strategy.fetch(tree)
 
+    def share(self, stacked: Any) -> Any:
+        return stacked
+
+    def shapes(self, stacked: Any, values: Any, given: Any) -> tuple[Any, ...]:
+        return self._strategy.shapes((stacked, values, given), self.ranks)
+
 
 class Fed(Spread):
     """As Spread, and each device is given its share of each step's batch."""
 
     def parallel(self, step: Any, repeats: bool) -> Any:
         assert not repeats, "each step has a batch of its own"
-        return self._strategy.parallel(step, (COPIED, GIVEN))
+        return self._strategy.parallel(step, (COPIED, GIVEN), self._over)
 
     def inputs(self, values: Any, arrays: Any) -> tuple[Any, ...]:
         """Without the arrays, in whose place a batch is passed."""
@@ -101,18 +135,27 @@ class Fed(Spread):
         """The batches from a step on.
 
         Raises:
-          UserError: the jobs' seeds differ, and with them their batches.
+          UserError: as `refuse_seeds`.
         """
-        if len({job.experiment.seed for job in jobs}) > 1:
-            raise UserError(
-                "--data.placement host gives all members of a population the same "
-                "batches, and their seeds differ: vary other settings, or train each "
-                "seed alone"
-            )
+        refuse_seeds(jobs)
         every = jax.devices()
         mine = [every.index(device) for device in jax.local_devices()]
         make = host_batches(jobs[0], mine, self.ranks)
         return Feed(make, self._strategy.distribute, start, jobs[0].experiment.steps)
+
+    def shapes(self, stacked: Any, values: Any, given: Any) -> tuple[Any, ...]:
+        each = jax.tree.map(lambda leaf: _rows(leaf, self.ranks), given)
+        return (*self._strategy.shapes((stacked, values), self.ranks), each)
+
+
+def refuse_seeds(jobs: Sequence[Job]) -> None:
+    """Raises UserError for jobs of several seeds that would be given equal batches."""
+    if len({job.experiment.seed for job in jobs}) > 1:
+        raise UserError(
+            "--data.placement host gives all members of a population the same "
+            "batches, and their seeds differ: vary other settings, or train each "
+            "seed alone"
+        )
 
 
 class Dealt:
@@ -121,7 +164,8 @@ class Dealt:
     def __init__(self, members: int, groups: int, over: Sequence[Any]):
         self.ranks = len(over) // groups
         self._members = members
-        self._places = -(-members // groups) * groups
+        self._own = -(-members // groups)  # members of a row
+        self._places = self._own * groups
         devices = np.array(over).reshape(groups, self.ranks)
         self._mesh = Mesh(devices, (MEMBERS, BATCH))
 
@@ -152,3 +196,23 @@ class Dealt:
 
     def fetch(self, tree: Any) -> Any:
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: self._members], tree)
+
+    def share(self, stacked: Any) -> Any:
+        return jax.tree.map(lambda leaf: _rows(leaf, self._own, 1), stacked)
+
+    def shapes(self, stacked: Any, values: Any, given: Any) -> tuple[Any, ...]:
+        own, copied = (NamedSharding(self._mesh, spec) for spec in (OWN, jax.P()))
+        each = jax.tree.map(
+            lambda leaf: _rows(leaf, self._places, 1, own), (stacked, values)
+        )
+        return (*each, jax.tree.map(lambda leaf: _rows(leaf, None, 0, copied), given))
+
+
+def _rows(
+    leaf: Any, rows: int | None, without: int = 0, sharding: Any = None
+) -> jax.ShapeDtypeStruct:
+    """A leaf's shape with so many rows before it, and without its first axes."""
+    before = () if rows is None else (rows,)
+    return jax.ShapeDtypeStruct(
+        (*before, *leaf.shape[without:]), leaf.dtype, sharding=sharding
+    )

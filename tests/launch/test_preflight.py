@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from launch.ahead import targets
+from launch._settings import choose
+from launch.ahead import step, targets
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("libtpu"), reason="needs libtpu"
@@ -73,6 +74,20 @@ def test_the_flops_of_the_lstm_by_hand(lstm_on_a_slice):
     )
 
 
+def test_a_population_is_dealt_out_as_train_deals_it(lstm_on_a_slice):
+    place = targets.find("v5e-8")
+    for seeds, ranks, own, places in ((8, 1, 1, 8), (3, 4, 2, 4)):
+        options = ["--batch-size", "96", "--population.seeds", str(seeds)]
+        experiment = choose("seed_lstm", [*options, "--on-nan", "skip"]).settings
+        traced = step.trace(step.job_of("x", experiment, place)[0], place)
+        assert traced.ranks == ranks
+        assert traced.state.skipped.shape == (own,)
+        (arguments, _) = traced.lowered.args_info
+        assert arguments[0].skipped.shape == (places,)
+        share = 8 * own // ranks  # as much as so many of the eight devices had
+        assert traced.work.flops == share * lstm_on_a_slice["flops_per_device"]
+
+
 @pytest.mark.parametrize(
     "command", ["ring", pytest.param(SMALL_GAN, marks=pytest.mark.wide)]
 )
@@ -111,7 +126,6 @@ def test_the_largest_batch_is_found_between_what_fits_and_what_does_not(monkeypa
     """The search alone: what fits is made up, 100 shares of 8."""
     from types import SimpleNamespace
 
-    from launch._settings import choose
     from launch.ahead import findings
 
     experiment = choose("seed_lstm", ["--batch-size", "96"]).settings
@@ -123,7 +137,7 @@ def test_the_largest_batch_is_found_between_what_fits_and_what_does_not(monkeypa
         fits = job.experiment.batch_size <= limit
         return SimpleNamespace(why_not=None if fits else "too large")
 
-    monkeypatch.setattr(findings.step, "job_of", lambda name, experiment: (job, None))
+    monkeypatch.setattr(findings.step, "job_of", lambda *_: (job, None))
     monkeypatch.setattr(findings, "of_job", of_job)
     place = targets.find("v5e-8")
     found = findings.largest_batch("x", experiment, place)
@@ -171,6 +185,15 @@ def test_data_that_cannot_be_had_is_known_by_its_shapes(launch, monkeypatch, tmp
         ("seed_gan --target v5e-8 --batch-size 30", "take 24 or 32"),
         ("seed_gan --target", "--target asks for a value"),
         ("seed_lstm --batch-size 4008 --target v5e-8", "exceeds the 4000"),
+        ("seed_lstm --batch-size 0 --target v5e-8", "--batch-size is 0: give 1"),
+        (
+            "seed_lstm --batch-size 64 --optimizer.accumulate 3 --target v5e-8",
+            "--optimizer.accumulate 3 does not divide a device's 8 examples",
+        ),
+        (
+            "ring --population.seeds 2 --data.placement host --target v5e-8",
+            "the same batches, and their seeds differ",
+        ),
     ],
 )
 def test_mistakes(launch, command, says):

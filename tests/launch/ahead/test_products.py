@@ -10,12 +10,22 @@ from launch.ahead import products
 
 def counted(function, *shapes):
     arrays = [jax.ShapeDtypeStruct(shape, "float32") for shape in shapes]
-    return products.flops(jax.make_jaxpr(function)(*arrays).jaxpr)
+    return products.work(jax.make_jaxpr(function)(*arrays).jaxpr).flops
 
 
 def test_a_product_of_matrices():
     assert counted(jnp.matmul, (3, 5), (5, 7)) == 2 * 3 * 5 * 7
     assert counted(jnp.matmul, (4, 3, 5), (4, 5, 7)) == 4 * 2 * 3 * 5 * 7
+
+
+def test_products_of_16_bits_are_counted_apart():
+    wide, narrow = jnp.zeros((6, 6)), jnp.zeros((6, 3), jnp.bfloat16)
+
+    def step(x, y):
+        return x @ x @ y, y.T @ y
+
+    jaxpr = jax.make_jaxpr(step)(wide, narrow).jaxpr
+    assert products.work(jaxpr) == (2 * 6**3 + 2 * 6 * 6 * 3, 2 * 3 * 6 * 3)
 
 
 def test_a_loop_counts_every_turn():
@@ -85,5 +95,5 @@ def test_a_branch_for_one_platform_is_counted_there_alone():
         return lax.platform_dependent(x, cpu=lambda x: x, default=lambda x: x @ x)
 
     jaxpr = jax.make_jaxpr(step)(jnp.zeros((6, 6))).jaxpr
-    assert products.flops(jaxpr, "cpu") == 0
-    assert products.flops(jaxpr, "gpu") == products.flops(jaxpr, "tpu") == 2 * 6**3
+    assert products.work(jaxpr, "cpu") == (0, 0)
+    assert products.work(jaxpr, "gpu") == products.work(jaxpr, "tpu") == (2 * 6**3, 0)

@@ -6,7 +6,7 @@ import pytest
 
 from launch.ahead import bound, failures, program, targets
 from launch.ahead.chips import CHIPS
-from launch.ahead.products import Layer
+from launch.ahead.products import Layer, Work
 
 WRITTEN = """HloModule jit_step, is_scheduled=true
 
@@ -65,13 +65,16 @@ def test_a_real_program_of_four_devices():
 
 def test_the_bound_is_the_slowest_of_three():
     sums = [program.Collective("all-reduce", 3, 1_000_000)]
-    found = bound.of(CHIPS["v5e"], 4, 1.97e9, 8_190_000, sums)
+    found = bound.of(CHIPS["v5e"], 4, Work(0.97e9, 1e9), 8_190_000, sums)
     assert found.matrix_unit == pytest.approx(1e-5)
     assert found.memory == pytest.approx(2e-5)
     assert found.network == pytest.approx(1.5e6 / 200e9)
     assert (found.seconds, found.set_by) == (found.memory, "memory")
-    assert bound.of(CHIPS["v5e"], 1, 1e12, 1, []).set_by == "matrix unit"
-    assert bound.of(CHIPS["v5e"], 1, 1e12, 1, []).network == 0
+    alone = bound.of(CHIPS["v5e"], 1, Work(1e12, 0), 1, [])
+    assert (alone.set_by, alone.network) == ("matrix unit", 0)
+    # A card computes twice as much in bfloat16 as in TF32.
+    card = bound.of(CHIPS["h100"], 1, Work(494.7e9, 989.4e9), 1, [])
+    assert card.matrix_unit == pytest.approx(2e-3)
 
 
 LAYER = Layer("Net/Dense_0", "f32[9,9]", 3 * 2**29)
