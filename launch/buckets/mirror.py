@@ -99,7 +99,8 @@ class Mirror:
                 steps.setdefault(step, []).append(name)
             elif self._counts(name):
                 self._send(name)
-        for step in sorted(steps, key=lambda step: (len(step), step)):
+        # The newest first: a notice may leave time for that one alone.
+        for step in sorted(steps, key=lambda step: (len(step), step), reverse=True):
             if step not in self._whole or any(map(self._is_new, steps[step])):
                 self._replace(step, steps[step])
         for step in self._whole - steps.keys():
@@ -109,11 +110,19 @@ class Mirror:
         if step in self._whole | self._partial:
             self._remove(step)
         self._partial.add(step)
-        sent = [self._send(name) for name in names]
-        if all(sent):  # else orbax has taken it away meanwhile
-            self.files.pipe_file(self.path(step + MARK), b"")
-            self._partial.discard(step)
-            self._whole.add(step)
+        files = [self.local / name for name in names]
+        try:
+            states = map(_state, files)
+            sent = dict(zip(names, states, strict=True))
+            self.files.put(list(map(str, files)), list(map(self.path, names)))
+        except FileNotFoundError:
+            if all(file.exists() for file in files):  # it is the bucket that is not
+                raise
+            return  # orbax has taken it away meanwhile
+        self.files.pipe_file(self.path(step + MARK), b"")
+        self._sent |= sent
+        self._partial.discard(step)
+        self._whole.add(step)
 
     def _remove(self, step: str) -> None:
         for path in (self.path(step + MARK), self.path(step)):
@@ -130,23 +139,17 @@ class Mirror:
         except FileNotFoundError:
             return False
 
-    def _send(self, name: str) -> bool:
-        """Copies a file that the bucket has not; False: it is gone."""
+    def _send(self, name: str) -> None:
+        """Copies a file as it is at one moment, for it may grow."""
         file = self.local / name
+        if not self._is_new(name):
+            return
         try:
-            now = _state(file)
-            if self._sent.get(name) == now:
-                return True
-            if step_of(name):
-                self.files.put_file(str(file), self.path(name))
-            else:  # it may grow meanwhile, and is sent as it was at one moment
-                self.files.pipe_file(self.path(name), file.read_bytes())
-        except FileNotFoundError:
-            if file.exists():  # it is the bucket that is not there
-                raise
-            return False
+            now, content = _state(file), file.read_bytes()
+        except FileNotFoundError:  # a temporary one that has its last name by now
+            return
+        self.files.pipe_file(self.path(name), content)
         self._sent[name] = now
-        return True
 
     def _counts(self, name: str) -> bool:
         """Whether a file is no part of a checkpoint, or of a whole one."""

@@ -172,9 +172,9 @@ def test_old_checkpoints_go_and_only_what_changed_is_sent(remote, tmp_path, run)
     mirror.push()
     everything = [
         "metrics.jsonl",
-        *(f"{run}checkpoints/{n}" for n in ("2/data", "2.whole", "4/data", "4.whole")),
+        *(f"{run}checkpoints/{n}" for n in ("4/data", "4.whole", "2/data", "2.whole")),
     ]
-    assert Bucket.sent == everything  # the record first, the mark last
+    assert Bucket.sent == everything  # the record first, a mark last, the newest before
     assert remote.names() == set(everything)
     mirror.push()
     assert Bucket.sent == everything
