@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from research.errors import UserError
 from research.models._layers import Conv, Dense, Projection
 
 SMALLEST = 4
@@ -125,6 +126,11 @@ class Block(nn.Module):
         init = nn.initializers.variance_scaling(gain, "fan_in", "normal")
         y = nn.leaky_relu(Conv(inside, 1, kernel_init=init)(x), SLOPE)
         groups = max(inside // model.group, 1)
+        if inside % groups:
+            raise UserError(
+                f"--model.group {model.group} does not divide the {inside} channels "
+                f"inside a block ({model.expansion} × {x.shape[-1]}): take a divisor"
+            )
         y = nn.Conv(inside, (3, 3), feature_group_count=groups, kernel_init=init)(y)
         y = nn.leaky_relu(y, SLOPE)
         return x + Conv(x.shape[-1], 1, kernel_init=nn.initializers.zeros)(y)

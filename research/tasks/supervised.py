@@ -75,6 +75,22 @@ class Supervised:
         )
 
 
+class Entries(dict):
+    """A batch that an encoding reads; a UserError for what the data does not have."""
+
+    def __init__(self, batch: Batch, encoding: ModuleType):
+        """Takes the batch, and the encoding that reads it."""
+        super().__init__(batch)
+        self._encoding = encoding.__name__
+
+    def __missing__(self, name: str):
+        found = ", ".join(map(repr, self))
+        raise UserError(
+            f"{self._encoding} reads {name!r} of the data, whose batches hold {found} "
+            f"alone: take other --data, or another --task.encoding"
+        )
+
+
 class SupervisedState(NamedTuple):
     """Everything that a step reads and changes."""
 
@@ -101,7 +117,7 @@ class Learner:
 
     def init(self, key: jax.Array, batch: Batch) -> SupervisedState:
         """A fresh network for batches of this shape."""
-        inputs, _ = self.encoding.encode(batch, None)
+        inputs, _ = self.encoding.encode(Entries(batch, self.encoding), None)
         variables = self.module.init(key, inputs, train=False)
         params = variables["params"]
         stats = variables.get("batch_stats", {})

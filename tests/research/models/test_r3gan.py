@@ -5,7 +5,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from research.errors import UserError
 from research.models import r3gan
 from research.optimizers import Optimizer
 from research.tasks.gan import Gan
@@ -37,6 +39,13 @@ def test_the_grouped_convolution_has_its_groups():
     variables = r3gan.Block(SMALL).init(KEY, jnp.zeros((1, 4, 4, 8)))["params"]
     shapes = sorted(v["kernel"].shape for v in variables.values())
     assert shapes == [(1, 1, 8, 16), (1, 1, 16, 8), (3, 3, 4, 16)]
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused():
+    with pytest.raises(UserError, match=r"group 3 does not divide the 16 .* 2 × 8\)"):
+        r3gan.Block(dataclasses.replace(SMALL, group=3)).init(
+            KEY, jnp.zeros((1, 4, 4, 8))
+        )
 
 
 def test_z_scales_the_learned_maps():

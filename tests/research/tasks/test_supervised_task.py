@@ -230,6 +230,15 @@ def test_fewer_classes_than_the_targets_have_are_refused(encoding, classes, why)
     enough.check(digits)
 
 
+def test_data_without_what_an_encoding_reads_is_refused():
+    """Pictures of the user's own may have no labels."""
+    task = Supervised("pictures").build(digit_classifier.Model(), Optimizer(), 1)
+    images = {"image": jax.ShapeDtypeStruct((2, 28, 28, 1), jnp.uint8)}
+    says = r"encodings\.pictures reads 'label' .* hold 'image' alone: take"
+    with pytest.raises(UserError, match=says):
+        jax.eval_shape(task.init, jax.random.key(0), images)
+
+
 @pytest.mark.parametrize("encoding", ["pixels", "frames"])
 def test_a_model_that_reads_ahead_predicts_nothing_that_follows(encoding):
     model = stacked_lstm.Model(bidirectional=True)
