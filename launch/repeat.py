@@ -26,21 +26,32 @@ def main(arguments: list[str]) -> int:
 
     old = buckets.reading(options.workdir)
     place = options.new or f"{options.workdir.rstrip('/')}_repeated"
+    if Path(place).resolve() == Path(options.workdir).resolve():
+        raise UserError(f"--workdir {place} is the run itself: give another")
     about = read_json(old / "config.json")
     if read_json(old / "summary.json")["verdict"] != "done":
         raise UserError(f"{old} did not come to its end: `launch/run train` it first")
-    experiment = from_dict(about["config"])
-    changed = differing(about["stamp"], stamp())
-    if not options.json:
-        for line in changed:
-            print(f"not as it was: {line}")
+    experiment, now = from_dict(about["config"]), stamp()
+    changed = differing(about["stamp"], now)
     with listening() as stop, buckets.training(place, stop) as new:
+        refuse_of_another_time(new, now)
+        before = ended_at(new)
+        for line in [] if options.json else changed:
+            print(f"not as it was: {line}")
         found = run_all(about["experiment"], about["claim"], {new: experiment}, stop)
     verdict = verdict_of(summary["verdict"] for summary in found.values())
     if verdict in ("interrupted", "preempted"):
         print(f"{verdict}, saved; the same command goes on")
         return EXIT_CODES[verdict]
-    result = compare(old, new) | {"not_as_it_was": changed, "workdir": str(place)}
+    trained = ended_at(new) != before
+    if not (trained or options.json):
+        when = read_json(new / "config.json")["stamp"]["started"]
+        print(f"trained at {when}, now only compared; --workdir NEW trains it again")
+    result = compare(old, new) | {
+        "not_as_it_was": changed,
+        "workdir": str(place),
+        "trained_now": trained,
+    }
     same = result["metrics_equal"] and result["state_equal"]
     if options.json:
         print(json.dumps(result | {"matches": same}))
@@ -48,6 +59,33 @@ def main(arguments: list[str]) -> int:
         for line in told(result):
             print(line)
     return 0 if same else 1
+
+
+def refuse_of_another_time(new: Path, now: dict[str, Any]) -> None:
+    """Raises UserError for a finished run that is not what would be trained now.
+
+    Args:
+      new: the workdir that a run is repeated in.
+      now: the stamp of this moment.
+    """
+    from research.errors import UserError
+    from research.training.record import read_json
+    from research.training.stamp import differing
+
+    if ended_at(new) is None or read_json(new / "summary.json")["verdict"] != "done":
+        return
+    then = read_json(new / "config.json")["stamp"]
+    if since := differing(then, now):
+        raise UserError(
+            f"{new} was trained at {then['started']} already, and not as it would be "
+            f"now ({'; '.join(since)}): give another --workdir"
+        )
+
+
+def ended_at(workdir: Path) -> int | None:
+    """When a run's summary was written, in nanoseconds; None of one without."""
+    file = workdir / "summary.json"
+    return file.stat().st_mtime_ns if file.exists() else None
 
 
 def compare(old: Path, new: Path) -> dict[str, Any]:

@@ -39,8 +39,8 @@ def main(arguments: list[str]) -> int:
     fork, arguments = take_option(arguments, "--fork")
     if fork is not None:
         arguments = [*CONTRACTS, *arguments, "-k", fork]
-        os.environ["FORKS"] = fork
         os.environ["FORK_BACKENDS"] = " ".join(_backends(fork))
+        os.environ["FORKS"] = fork
     if arguments[:1] == ["compilers"]:
         arguments = [*WIDE, "-m", "wide", *SIDE_BY_SIDE, *arguments[1:]]
     if arguments[:1] == ["chaos"]:
@@ -54,14 +54,13 @@ def main(arguments: list[str]) -> int:
 
 def _backends(fork: str) -> list[str]:
     """Kernel backends of a fork: the files of its folder `backends`."""
-    import importlib.util
     from pathlib import Path
 
+    from research import parts
     from research.errors import UserError
 
-    spec = importlib.util.find_spec(fork)
-    if spec is None or not spec.submodule_search_locations:
+    found = parts.folders(fork)
+    if not found:
         raise UserError(f"--fork {fork}: no such package; PYTHONPATH has to lead to it")
-    folder = Path(spec.submodule_search_locations[0]) / "backends"
-    stems = (file.stem for file in sorted(folder.glob("[!_]*.py")))
+    stems = (f.stem for f in sorted((Path(found[0]) / "backends").glob("[!_]*.py")))
     return [f"{fork}.backends.{stem}" for stem in stems]

@@ -32,7 +32,7 @@ def names(package: str) -> list[str]:
     family = package.removeprefix("research.")
     found = _stems(package)
     for fork in os.environ.get("FORKS", "").replace(",", " ").split():
-        if importlib.util.find_spec(fork) is None:
+        if not _exists(fork):
             raise UserError(f"FORKS names {fork}, which PYTHONPATH does not lead to")
         folder = f"{fork}.{family}"
         if _exists(folder):
@@ -67,11 +67,17 @@ def suggestion(wrong: str, known: list[str]) -> str:
     return f"{hint} (known: {', '.join(known)})"
 
 
-def _exists(package: str) -> bool:
+def folders(package: str) -> list[str]:
+    """Where a package's modules lie; none of one that is not there."""
     try:
-        return importlib.util.find_spec(package) is not None
+        spec = importlib.util.find_spec(package)
     except ModuleNotFoundError:  # of a folder in a folder that is not there
-        return False
+        return []
+    return list(spec.submodule_search_locations or ()) if spec else []
+
+
+def _exists(package: str) -> bool:
+    return bool(folders(package))
 
 
 def _stems(package: str) -> list[str]:

@@ -231,17 +231,19 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-      UserError: there is none, or it is damaged.
+      UserError: there is none, or it is damaged or may not be read.
     """
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path.parent} holds no run: it has no {path.name}") from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise UserError(
             f"{path} is damaged: take its run from a copy, or train into another "
             f"--workdir"
         ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
 
 
 def write_json(path: Path, values: Any) -> None:

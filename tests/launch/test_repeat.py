@@ -36,6 +36,21 @@ def test_the_numbers_match_bit_for_bit(run, launch):
     assert found["hash"] == launch.hashes(again)[6] == launch.hashes(workdir)[6]
 
 
+def test_what_was_trained_before_is_told_so_and_not_taken_for_other_code(run, launch):
+    workdir, _ = run
+    config = workdir.with_name("run_repeated") / "config.json"
+    about = json.loads(config.read_text())
+    for then, code, says in (
+        # The files are those of whoever works here meanwhile.
+        (stamps.stamp(), 0, "now only compared; --workdir NEW"),
+        (stamps.stamp() | {"commit": "another"}, 2, "(commit another → "),
+    ):
+        config.write_text(json.dumps(about | {"stamp": then}))
+        found = launch.within("repeat", workdir)
+        assert found[0] == code, found
+        assert says in found[1] + found[2]
+
+
 def test_a_number_that_changed_is_named(run, tmp_path):
     workdir, _ = run
     other = tmp_path / "other"
@@ -96,6 +111,8 @@ def test_mistakes(launch, tmp_path, run):
     code, _, error = launch.within("repeat", tmp_path)
     assert (code, "holds no run" in error) == (2, True)
     workdir, _ = run
+    code, _, error = launch.within("repeat", workdir, "--workdir", f"{workdir}/")
+    assert (code, "is the run itself: give another" in error) == (2, True)
     unfinished = tmp_path / "unfinished"
     shutil.copytree(workdir, unfinished)
     (unfinished / "summary.json").write_text('{"verdict": "nan"}')

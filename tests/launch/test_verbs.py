@@ -70,6 +70,8 @@ MISTAKES = {
     "evaluate no run": ("evaluate {empty}", "{empty} holds no run"),
     "sample no run": ("sample {empty}", "{empty} holds no run"),
     "inspect no run": ("inspect {empty}", "{empty} holds no run"),
+    "inspect a file": ("inspect {file}", "{file} holds no run"),
+    "fork": ("test --fork no.such", "--fork no.such: no such package"),
     "report no run": ("report {empty}", "{empty} holds no run"),
     "evaluate nowhere": ("evaluate {empty}/x", "{empty}/x holds no run"),
     "report nowhere": ("report {empty}/x", "{empty}/x is no folder"),
