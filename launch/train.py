@@ -62,6 +62,8 @@ def _place_of_this_process(
         mine = buckets.training(workdir, stop) if first else processes.apart()
         with mine as folder:
             yield folder
+            if buckets.is_bucket(workdir):  # the others wait for the first one's copy
+                stop.answered.set()
 
 
 def failures_of(fail_on: str | None) -> frozenset[str]:
