@@ -23,13 +23,19 @@ class CopyError(UserError):
 
 
 class Copies:
-    """The threads that do it, from the making of this until `finish`."""
+    """The threads that do it: renewals at once, copies from `begin` on."""
 
     def __init__(self, mirror: Mirror, lease: Lease, name: str):
         self._mirror, self._lease, self._name = mirror, lease, name
         self._over, self._released = threading.Event(), threading.Event()
         self._problem: Exception | None = None
         self._renews = self._start(self._renew)
+        self._copies: threading.Thread | None = (
+            None  # not while the folder is not whole
+        )
+
+    def begin(self) -> None:
+        """Copies from now on: the folder is what the bucket has, or newer."""
         self._copies = self._start(self._copy)
 
     def finish(self, stop: StopRequest | None) -> None:
@@ -60,8 +66,9 @@ class Copies:
 
     def _end(self) -> None:
         try:
-            self._copies.join()
-            self._push()
+            if self._copies is not None:
+                self._copies.join()
+                self._push()
             self._released.set()
             self._renews.join()
             self._lease.release()

@@ -66,9 +66,12 @@ def training(workdir: str | Path, stop: StopRequest | None = None) -> Iterator[P
             run = folder.noted.setdefault("run", uuid.uuid4().hex)
             folder.note(run=run)  # before it is in the bucket
             lease = Lease(mirror, name, run)
-            _fetch(mirror, folder, lease.take(stop))
+            writer = lease.take(stop)
         copies = Copies(mirror, lease, name)
         try:
+            with _told(name, "read"):
+                _fetch(mirror, folder, writer)
+            copies.begin()
             yield folder.path
         finally:
             copies.finish(stop)

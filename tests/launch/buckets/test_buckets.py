@@ -278,6 +278,26 @@ def test_a_run_whose_lease_was_taken_writes_no_more(remote, monkeypatch):
     assert json.loads(remote.get(".lease"))["run"] == "x"
 
 
+def test_a_folder_that_is_not_whole_is_not_copied_back(remote, monkeypatch):
+    monkeypatch.setattr(copies, "RENEW", 0.02)
+    for name in ("checkpoints/4/data", "checkpoints/4.whole"):
+        remote.put(name, "4")
+    leases = []
+
+    def refuse(*_, **__):
+        for _ in range(2):  # a long reading, that keeps its lease
+            leases.append(remote.get(".lease"))
+            time.sleep(0.2)
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(Bucket, "get_file", refuse)
+    with pytest.raises(UserError, match="reset"), buckets.training(ADDRESS):
+        pass
+    assert leases[0] != leases[1]
+    assert remote.names() == {"checkpoints/4/data", "checkpoints/4.whole"}
+    assert json.loads(remote.get(".lease"))["over"]
+
+
 def test_while_it_runs_the_bucket_and_the_lease_are_kept_up_to_date(
     remote, monkeypatch
 ):
