@@ -30,9 +30,7 @@ class Copies:
         self._over, self._released = threading.Event(), threading.Event()
         self._problem: Exception | None = None
         self._renews = self._start(self._renew)
-        self._copies: threading.Thread | None = (
-            None  # not while the folder is not whole
-        )
+        self._copies: threading.Thread | None = None
 
     def begin(self) -> None:
         """Copies from now on: the folder is what the bucket has, or newer."""

@@ -73,9 +73,9 @@ class Lease:
                 seen, since = found, time.monotonic()
 
     def is_ours(self) -> bool:
-        """Whether the bucket names this run."""
+        """Whether the bucket names no other run; one that a person deleted is ours."""
         found = self._read()
-        return found is not None and found["run"] == self._run
+        return found is None or found["run"] == self._run
 
     def renew(self) -> None:
         """Writes that this run is alive."""
