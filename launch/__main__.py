@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from launch import _supervised
 from launch._memory import collect_seldom, keep_freed_memory
 from research.training.stop import PREEMPTED
 
@@ -29,6 +30,8 @@ def main(arguments: list[str]) -> int:
     try:
         if verb not in known:
             raise UserError(f"no such verb{parts.suggestion(verb, known)}")
+        if verb == "train" and _supervised.is_parent():
+            return _supervised.run(arguments)  # the imports are its child's
         return parts.find("launch", verb).main(arguments[1:])
     except UserError as error:
         print(f"{verb}: {error}", file=sys.stderr)

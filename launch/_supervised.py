@@ -24,6 +24,11 @@ SIGNS = (b"Polled an error from coordination service", b"distributed service det
 SET_DEATH_SIGNAL = 1  # Linux' prctl
 
 
+def is_parent() -> bool:
+    """Whether this process is one of several that train, and not yet the child."""
+    return VARIABLE in os.environ and OF_CHILD not in os.environ
+
+
 def run(arguments: list[str]) -> int:
     """Runs a verb in a child, passes its signals on; its exit code.
 

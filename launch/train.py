@@ -31,8 +31,6 @@ def main(arguments: list[str]) -> int:
         raise UserError("which experiment? `launch/run list` names them")
     failures = failures_of(fail_on)
     also = ("--workdir FOLDER", "--fail-on collapsed,diverged,d_saturated")
-    if supervised.VARIABLE in os.environ and supervised.OF_CHILD not in os.environ:
-        return supervised.run(["train", *arguments])
     # From here on: a notice may also fall into the imports, and means: start again.
     with stops.listening() as stop:
         chosen = choose(rest[0], rest[1:], also)

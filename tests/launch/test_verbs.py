@@ -97,7 +97,7 @@ MISTAKES = {
 }
 
 # These run in processes of their own, the others in this one: the same function.
-REAL = ("verb", "workdir is a file", "field")
+REAL = ("verb", "workdir is a file")
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +168,9 @@ def test_without_a_verb_they_are_told(launch):
 
 
 def test_help_shows_every_field_with_its_meaning(launch):
-    found = launch("train", "steady_gan", "--help")
-    assert found.returncode == 0
-    shown = " ".join(found.stdout.replace("│", " ").split())
+    code, out, error = launch.within("train", "steady_gan", "--help")
+    assert code == 0, error
+    shown = " ".join(out.replace("│", " ").split())
     for text in (
         "--steps",
         "--optimizer.learning-rate",
@@ -187,7 +187,7 @@ def test_help_shows_every_field_with_its_meaning(launch):
 
 def test_inspect_tells_the_same_with_and_without_json(launch, gan_run):
     workdir, _ = gan_run
-    plain = launch("inspect", workdir)
+    plain = launch.within("inspect", workdir)[1]
     as_json = json.loads(launch.within("inspect", workdir, "--json")[1])
     assert as_json["experiment"] == "seed_gan"
     assert list(as_json["states"]) == ["32", "36", "40"]
@@ -195,7 +195,7 @@ def test_inspect_tells_the_same_with_and_without_json(launch, gan_run):
     for step, value in as_json["states"].items():
         assert len(value) == 64
         assert any(line.split() == ["step", step, value] for line in
-                   plain.stdout.splitlines())  # fmt: skip
+                   plain.splitlines())  # fmt: skip
 
 
 @pytest.mark.parametrize("family", ["gan", "lstm"])
@@ -213,9 +213,9 @@ def test_evaluate_of_an_older_checkpoint_in_words(launch, lstm_run):
     workdir, _ = lstm_run
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
     (then,) = [x for x in lines if x["step"] == 36 and "validation_loss" in x]
-    found = launch("evaluate", workdir, "--step", 36)
-    assert found.returncode == 0
-    title, *rows = found.stdout.splitlines()
+    code, out, error = launch.within("evaluate", workdir, "--step", 36)
+    assert code == 0, error
+    title, *rows = out.splitlines()
     assert title == "seed_lstm at step 36"
     (loss,) = [row for row in rows if row.split()[0] == "loss"]
     assert float(loss.split()[1]) == pytest.approx(then["validation_loss"], rel=1e-3)
@@ -242,9 +242,10 @@ def test_report_over_two_runs_goes_where_it_is_told(
     launch, gan_run, lstm_run, tmp_path
 ):
     out = tmp_path / "page"
-    done = launch("report", gan_run[0], lstm_run[0], "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"report: {out / 'report.html'}"
+    command = ("report", gan_run[0], lstm_run[0], "--out", out)
+    code, printed, error = launch.within(*command)
+    assert code == 0, error
+    assert printed.splitlines()[-1] == f"report: {out / 'report.html'}"
     for name in ("report.html", "report.md"):
         text = (out / name).read_text()
         assert "seed_gan" in text
@@ -255,8 +256,8 @@ def test_a_pixel_model_has_bits_and_draws(launch, tmp_path):
     workdir = tmp_path / "pixels"
     command = "pixel_lstm --steps 2 --batch-size 4 --model.hidden 4 --log-every 1"
     command += " --validation-examples 8 --score-pictures 0"
-    done = launch("train", *command.split(), "--workdir", workdir)
-    assert done.returncode == 0, done.stderr
+    code, _, error = launch.within("train", *command.split(), "--workdir", workdir)
+    assert code == 0, error
     summary = json.loads((workdir / "summary.json").read_text())
     bits = summary["metrics"]["bits_per_pixel"]
     assert bits["samples"] == 8

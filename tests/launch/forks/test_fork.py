@@ -226,6 +226,15 @@ def run(fork):
 
 
 @pytest.fixture(scope="module")
+def within(fork, launch):
+    """The same in this process, for what needs no start of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(fork))
+        patch.setenv("FORKS", "mylab")
+        yield type(launch)(launch.data).within
+
+
+@pytest.fixture(scope="module")
 def trained(run, fork):
     workdir = fork / "run"
     ended = run("train", "mylab.experiments.ramp_lstm", "--workdir", workdir)
@@ -243,17 +252,17 @@ def test_it_trains_with_every_part_of_its_own(trained):
     assert summary["metrics"]["accuracy"]["value"] > 0.9  # chance is a half
 
 
-def test_it_is_reported(trained, run):
+def test_it_is_reported(trained, within):
     workdir, _ = trained
-    assert run("report", workdir).returncode == 0
+    assert within("report", workdir)[0] == 0
     assert "ramp_lstm" in (workdir / "report.md").read_text()
 
 
-def test_it_is_evaluated_and_repeated_to_the_same_numbers(trained, run):
+def test_it_is_evaluated_and_repeated_to_the_same_numbers(trained, within):
     workdir, _ = trained
-    ended = run("repeat", workdir)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "the numbers match" in ended.stdout
+    code, out, error = within("repeat", workdir)
+    assert code == 0, out + error
+    assert "the numbers match" in out
 
 
 def test_it_is_listed(run):
@@ -265,11 +274,12 @@ def test_it_is_listed(run):
         assert f"mylab.{part}" in ended.stdout
 
 
-def test_it_is_swept(run, fork):
+def test_it_is_swept(within, fork):
     folder = fork / "swept"
     over = ("--over", "model.hidden=2,6", "--steps", 10)
-    ended = run("sweep", "mylab.experiments.ramp_lstm", *over, "--workdir", folder)
-    assert ended.returncode == 0, ended.stderr
+    command = ("sweep", "mylab.experiments.ramp_lstm", *over, "--workdir", folder)
+    code, _, error = within(*command)
+    assert code == 0, error
     assert json.loads((folder / "sweep.json").read_text())["rows"][0]["rank"] == 1
 
 
@@ -284,14 +294,14 @@ def test_its_step_is_compiled_for_a_slice(run):
     assert kernel["backend"] == "mylab.backends.own"
 
 
-def test_its_loss_data_and_metric_take_the_place_of_ours(run, fork):
+def test_its_loss_data_and_metric_take_the_place_of_ours(within, fork):
     command = (
         "train seed_gan --steps 2 --batch-size 8 --model.width 2 --model.latent 5 "
         "--task.loss mylab.losses.squares --data.name mylab.data.dots "
         "--score-pictures 1000"
     )
-    ended = run(*command.split(), "--workdir", fork / "gan")
-    assert ended.returncode == 0, ended.stderr
+    code, _, error = within(*command.split(), "--workdir", fork / "gan")
+    assert code == 0, error
     metrics = json.loads((fork / "gan" / "summary.json").read_text())["metrics"]
     assert metrics["roughness"]["floor"] == pytest.approx(255 / 2, rel=0.02)
 
