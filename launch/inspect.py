@@ -38,8 +38,8 @@ def main(arguments: list[str]) -> int:
     if options.not_finite:
         return _replay(workdir, options.json)
 
+    from research.training.files import read_json
     from research.training.hashing import state_hash
-    from research.training.record import read_json
     from research.training.trained import kept_states
 
     about = read_json(workdir / "config.json")

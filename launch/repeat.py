@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     from launch.train import EXIT_CODES, verdict_of
     from research.errors import UserError
     from research.settings import from_dict
-    from research.training.record import read_json
+    from research.training.files import read_json
     from research.training.run import run_all
     from research.training.stamp import differing, stamp
     from research.training.stop import listening
@@ -69,7 +69,7 @@ def refuse_of_another_time(new: Path, now: dict[str, Any]) -> None:
       now: the stamp of this moment.
     """
     from research.errors import UserError
-    from research.training.record import read_json
+    from research.training.files import read_json
     from research.training.stamp import differing
 
     if ended_at(new) is None or read_json(new / "summary.json")["verdict"] != "done":
@@ -91,8 +91,8 @@ def ended_at(workdir: Path) -> int | None:
 def compare(old: Path, new: Path) -> dict[str, Any]:
     """Final metrics, every logged line, and the last state's hash, side by side."""
     from research.errors import UserError
+    from research.training.files import read_json, read_metrics
     from research.training.hashing import state_hash
-    from research.training.record import read_json, read_metrics
     from research.training.trained import kept_states
 
     summaries = [read_json(place / "summary.json") for place in (old, new)]

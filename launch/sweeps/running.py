@@ -12,7 +12,8 @@ from launch.train import EXIT_CODES, verdict_of
 from research.errors import UserError
 from research.settings import to_dict
 from research.training.cores import take_cores
-from research.training.record import read_json, refuse_other_settings
+from research.training.files import read_json
+from research.training.record import refuse_other_settings
 from research.training.run import run_all
 from research.training.stop import StopRequest, listening
 

@@ -12,7 +12,7 @@ from research.errors import UserError
 from research.parts import suggestion
 from research.reports.numbers import number
 from research.reports.table import KINDS
-from research.training.record import write_json, write_text
+from research.training.files import write_json, write_text
 
 
 class Row(NamedTuple):

@@ -17,8 +17,8 @@ from research.errors import UserError
 from research.inside import gates, memory
 from research.inside.gates import Inside
 from research.media import text as text_medium
+from research.training.files import write_text
 from research.training.job import Job
-from research.training.record import write_text
 from research.training.trained import Trained
 
 FILE = "inside.html"

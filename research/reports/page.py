@@ -20,7 +20,7 @@ from research.reports.grids import Grid, RealData, grids, real_data
 from research.reports.numbers import listing
 from research.reports.runs import Run, find_members, read_runs
 from research.reports.table import Row, table
-from research.training.record import write_text
+from research.training.files import write_text
 
 
 class Page(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 from research import parts
 from research.errors import UserError
 from research.metrics.measured import Measured
-from research.training.record import read_json, read_metrics
+from research.training.files import read_json, read_metrics
 
 
 class Run(NamedTuple):

@@ -18,7 +18,6 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -30,6 +29,13 @@ from research.errors import UserError
 from research.settings import completed, differences
 from research.training import animation
 from research.training.events import Events
+from research.training.files import (
+    read_json,
+    read_metrics,
+    refusing,
+    write_json,
+    write_text,
+)
 from research.training.hashing import by_name
 
 # It warns of each NaN in lines of its own; a run's end says so in one.
@@ -89,7 +95,7 @@ class Record:
         lines = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(path, text)
-        with _refusing(self.workdir):
+        with refusing(self.workdir):
             (self.workdir / "end.json").unlink(missing_ok=True)
             self._lines = path.open("ab", buffering=0)
             self._events = Events(self.workdir / "tensorboard", step + 1)
@@ -212,67 +218,6 @@ def refuse_other_settings(workdir: Path, old: dict, new: dict) -> None:
             f"{workdir} holds a run of other settings ({'; '.join(changes)}): give the "
             f"same settings to continue it, or another --workdir"
         )
-
-
-def read_metrics(workdir: Path) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl; a last line that a kill cut short is left out."""
-    path = workdir / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return found
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-      UserError: there is none, or it is damaged or may not be read.
-    """
-    try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path.parent} holds no run: it has no {path.name}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise UserError(
-            f"{path} is damaged: take its run from a copy, or train into another "
-            f"--workdir"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from None
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Writes a JSON file whole or not at all."""
-    write_text(path, json.dumps(values, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: a new one takes the old one's name.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    new = path.with_name(path.name + ".new")
-    with _refusing(path):
-        new.write_text(text)
-        os.replace(new, path)
-
-
-@contextlib.contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    """Makes one line of what a full or read-only disk raises inside."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}): make room, or make it "
-            f"writable, and start again; what was saved stays"
-        ) from error
 
 
 def _lock(workdir: Path) -> IO[str]:

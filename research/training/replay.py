@@ -15,10 +15,10 @@ import numpy as np
 from research.errors import UserError
 from research.settings import from_dict
 from research.training.axes import BATCH
+from research.training.files import read_json
 from research.training.hashing import by_name
 from research.training.job import prepare, state_like, step_key
 from research.training.not_finite import in_another_order
-from research.training.record import read_json
 
 ROOT = Path(__file__).parents[2]
 

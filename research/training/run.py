@@ -12,6 +12,7 @@ from research.metrics import health
 from research.settings import to_dict
 from research.training import loop, processes
 from research.training.checkpoints import Checkpoints
+from research.training.files import read_json, read_metrics
 from research.training.goodput import Goodput, told
 from research.training.job import (
     Job,
@@ -20,7 +21,7 @@ from research.training.job import (
     state_like,
     with_settings,
 )
-from research.training.record import Record, read_json, read_metrics
+from research.training.record import Record
 from research.training.stamp import machine, stamp
 from research.training.stop import StopRequest
 from research.training.summary import evaluator_of, summarize

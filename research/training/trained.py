@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from research.errors import UserError
 from research.settings import from_dict
 from research.training.checkpoints import Checkpoints, DamagedError
+from research.training.files import read_json
 from research.training.job import Job, prepare, state_like
-from research.training.record import read_json
 
 
 class Trained(NamedTuple):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from launch._settings import choose
-from research.training.record import read_metrics
+from research.training.files import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 

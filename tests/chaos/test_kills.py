@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from research.training.files import read_json, read_metrics
 from research.training.hashing import state_hash
-from research.training.record import read_json, read_metrics
 from research.training.trained import kept_states
 
 STEPS_A_START = 12  # that pass before a signal, at most; four saves

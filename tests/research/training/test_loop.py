@@ -10,11 +10,12 @@ from research import parts
 from research.errors import UserError
 from research.training import devices, loop
 from research.training.checkpoints import Checkpoints
+from research.training.files import read_metrics
 from research.training.goodput import Goodput
 from research.training.hashing import state_hash
 from research.training.job import prepare
 from research.training.members import Members
-from research.training.record import Record, read_metrics
+from research.training.record import Record
 from research.training.stop import StopRequest
 from research.training.strategies import COPIED, PLAIN, pmap
 from research.training.summary import evaluator_of, quartiles

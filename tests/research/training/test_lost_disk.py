@@ -13,9 +13,10 @@ import pytest
 from research.errors import UserError
 from research.training import saving
 from research.training.checkpoints import Checkpoints
+from research.training.files import read_metrics
 from research.training.hashing import state_hash
 from research.training.job import prepare
-from research.training.record import Record, read_metrics
+from research.training.record import Record
 
 
 def mount(*arguments):

@@ -11,11 +11,12 @@ import pytest
 
 from research.training import not_finite
 from research.training.checkpoints import Checkpoints
+from research.training.files import read_metrics
 from research.training.goodput import Goodput
 from research.training.hashing import state_hash
 from research.training.job import prepare
 from research.training.not_finite import all_finite, guard, guarded, in_another_order
-from research.training.record import Record, read_metrics
+from research.training.record import Record
 from research.training.replay import not_finite as names_of
 from research.training.replay import replay
 from research.training.resuming import go_on

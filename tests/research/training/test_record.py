@@ -14,7 +14,7 @@ from PIL import Image
 from research.data import stacked_digits
 from research.errors import UserError
 from research.media import pictures
-from research.training import record
+from research.training import files
 from research.training.record import FREE_FIELDS, Record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,7 +97,7 @@ def test_a_last_line_that_a_kill_cut_short_is_dropped(run, resumed, torn):
     run.metrics(2, 1.0, {"loss": 1.0})
     with (run.workdir / "metrics.jsonl").open("a") as file:
         file.write(torn)
-    assert record.read_metrics(run.workdir) == [{"step": 2, "seconds": 1, "loss": 1}]
+    assert files.read_metrics(run.workdir) == [{"step": 2, "seconds": 1, "loss": 1}]
     run = resumed()
     assert run.rewind(10) == 1.0
     run.metrics(3, 2.0, {"loss": 2.0})
@@ -105,7 +105,7 @@ def test_a_last_line_that_a_kill_cut_short_is_dropped(run, resumed, torn):
 
 
 def test_without_a_run_there_are_no_metrics(tmp_path):
-    assert record.read_metrics(tmp_path) == []
+    assert files.read_metrics(tmp_path) == []
 
 
 # --- the lock ------------------------------------------------------------------------
@@ -212,12 +212,12 @@ def test_a_damaged_config_is_refused(tmp_path, text):
 def test_bytes_that_are_no_text_are_damage(tmp_path):
     (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="is damaged"):
-        record.read_json(tmp_path / "config.json")
+        files.read_json(tmp_path / "config.json")
 
 
 def test_a_folder_without_a_run_is_said_to_be_one(tmp_path):
     with pytest.raises(UserError, match=r"holds no run: it has no config\.json"):
-        record.read_json(tmp_path / "config.json")
+        files.read_json(tmp_path / "config.json")
 
 
 # --- pictures ------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_pictures_are_a_png_of_the_step_and_the_last_ones_as_an_array(run):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "summary.json"
-    record.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
     with pytest.raises(UnicodeEncodeError):
-        record.write_text(path, "cut short by what UTF-8 cannot hold: \udc80")
+        files.write_text(path, "cut short by what UTF-8 cannot hold: \udc80")
     assert json.loads(path.read_text()) == {"a": 1}

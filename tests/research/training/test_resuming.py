@@ -9,9 +9,10 @@ import pytest
 
 from research import parts
 from research.experiment import Data, Population
+from research.training.files import read_metrics
 from research.training.hashing import state_hash
 from research.training.job import prepare
-from research.training.record import Record, read_metrics
+from research.training.record import Record
 from research.training.run import run
 from research.training.stop import StopRequest
 from research.training.trained import kept_states
