@@ -132,8 +132,8 @@ def test_steps_of_one_call_are_bit_for_bit_single_ones(
     made = []
     parallel = pmap.parallel
 
-    def noted(step, places):
-        compiled = parallel(step, places)
+    def noted(step, *places):
+        compiled = parallel(step, *places)
         return lambda state, count, *rest: (
             made.append(count) or compiled(state, count, *rest)
         )
