@@ -58,10 +58,11 @@ def train(
         verdict = training.to_the_end(progress, stop)
         tries: Counter[int] = Counter()  # by the step that a rewind went to
         while verdict == "nan" and experiment.on_nan == "rewind":
-            start = go_on(name, runs, goodput, training.rewinds + 1)
-            tries[start.step] += 1
-            if tries[start.step] > not_finite.REWINDS:
+            back = training.standings[0].step
+            if tries[back] == not_finite.REWINDS:
                 break
+            tries[back] += 1
+            start = go_on(name, runs, goodput, training.rewinds + 1)
             progress.say(
                 f"{name}: not finite at step {training.step}; back to step "
                 f"{start.step} and on in another order, the {start.rewinds}. time"
@@ -99,6 +100,7 @@ class _Training:
         self.standings = start.standings
         # Runs that have diverged, by number.
         self._replayed = {i for i, one in enumerate(self.standings) if one.diverged}
+        self._marked = set(self._replayed)  # of which end.json tells it
         self.windows: list[float] = []
         self.host_shares: list[float] = []
         self.step: int = start.step
@@ -255,7 +257,7 @@ class _Training:
         self._saving.begin()
         with self._goodput.during("saving"):
             for run, standing in zip(self.runs, self.standings, strict=True):
-                if standing.step and not standing.diverged:
+                if standing.step:  # the last finite one of a run that has diverged
                     self._saving.save(run.checkpoints, standing, self.rewinds)
 
     def _keep_for_replay(self, progress: RunProgress) -> None:
@@ -264,15 +266,11 @@ class _Training:
         It is found by making the steps since the last finite state again.
         """
         lost = {i: one for i, one in enumerate(self.standings) if one.diverged}
+        self._mark(lost, progress)
         lost = {i: one for i, one in lost.items() if i not in self._replayed}
         if not lost:
             return
         self._replayed |= {*lost}
-        for i, one in lost.items():
-            try:  # at once: a start must know which one the others go on without
-                self.runs[i].record.ended("nan", one.step)
-            except UserError as problem:
-                progress.say(str(problem))
         state = self._layout.state(self._stacked())
         first = min(one.step for one in lost.values())
         feed = self._feed_from(first)
@@ -288,6 +286,21 @@ class _Training:
                     progress.say(f"step {lost_step[0]} is not kept: {problem}")
                 del lost[i]
 
+    def _mark(self, lost: dict[int, Standing], progress: RunProgress) -> None:
+        """Writes at once that runs have diverged; tried again until it is written.
+
+        A start must know which ones the others go on without.
+        """
+        for i, one in lost.items():
+            if i in self._marked:
+                continue
+            try:
+                self.runs[i].record.ended("nan", one.step)
+                self._marked.add(i)
+            except UserError as problem:
+                if i not in self._replayed:
+                    progress.say(str(problem))
+
     def _finish(self, progress: RunProgress) -> None:
         """Waits until the last state is committed.
 
@@ -295,7 +308,7 @@ class _Training:
           UserError: it cannot be saved.
         """
         with self._goodput.during("saving"):
-            self._saving.finish(lambda: self._save(progress, validate=False), self.step)
+            self._saving.finish(self._save_again, self.step)
 
     def _validate(self, run: Run, state: Any, progress: RunProgress) -> None:
         now = self.step, self.seconds, state

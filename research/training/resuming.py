@@ -91,18 +91,29 @@ def resume(name: str, runs: Sequence[Run], like: Any) -> list[Standing]:
     counting = counting or [i for i, step in enumerate(newest) if step == max(newest)]
     together = newest_whole(name, [runs[i].checkpoints for i in counting], like)
     if together is None:
-        _begin_anew(runs)
+        _begin_anew(name, runs)
         return [Standing(0, None) for _ in runs]
     step, states = together
     found = dict(zip(counting, states, strict=True))
-    standings = []
-    for i, run in enumerate(runs):
-        its = (step, [found[i]]) if i in found else None
-        its = its or newest_whole(name, [run.checkpoints], like, step) or (0, [None])
-        standings.append(Standing(its[0], its[1][0], diverged=its[0] < step))
-        if its[0] == step:
+    standings = [
+        Standing(step, found[i]) if i in found else _of_lost(name, run, like, step)
+        for i, run in enumerate(runs)
+    ]
+    for run, standing in zip(runs, standings, strict=True):
+        if not standing.diverged:
             run.checkpoints.drop_after(step)
     return standings
+
+
+def _of_lost(name: str, run: Run, like: Any, step: int) -> Standing:
+    """Of a run that has diverged, when the others go on from a step."""
+    try:
+        found = newest_whole(name, [run.checkpoints], like, step)
+    except UserError as problem:  # no reason to keep the others from going on
+        print(f"{name}: {problem}", file=sys.stderr)
+        found = None
+    its, (state,) = found or (0, [None])
+    return Standing(its, state, diverged=its < step)
 
 
 def newest_whole(
@@ -153,20 +164,27 @@ def _common(every: Sequence[Checkpoints], latest: int | None) -> set[int]:
     return {step for step in steps if latest is None or step <= latest}
 
 
-def _begin_anew(runs: Sequence[Run]) -> None:
-    """Drops what only some runs have saved of their first checkpoint.
+def _begin_anew(name: str, runs: Sequence[Run]) -> None:
+    """Drops what only some runs have saved of their first checkpoint, and tells it.
 
     Raises:
-      UserError: more than that would be lost.
+      UserError: more than a kill in the first save would be lost.
     """
     for run in runs:
-        if len(run.checkpoints.steps()) > 1:
+        steps, most = run.checkpoints.steps(), run.job.experiment.checkpoint_every
+        if len(steps) > 1 or max(steps, default=0) > most:
             raise UserError(
                 f"the runs beside {run.record.workdir} have no checkpoint of a step "
-                f"that it has: put back what is missing of theirs, or train into "
-                f"another --workdir"
+                f"that it has: put back what is missing of theirs, or train new "
+                f"members of a population in another --workdir"
             )
-    for run in runs:
+    if some := [run for run in runs if run.checkpoints.steps()]:
+        print(
+            f"{name}: only {len(some)} of {len(runs)} runs had saved their first "
+            f"checkpoint: all begin again",
+            file=sys.stderr,
+        )
+    for run in some:
         run.checkpoints.drop_after(0)
 
 

@@ -100,11 +100,10 @@ def _run_together(
                 found[workdir] = summary
             else:
                 runs[workdir] = opened
-        if found:
-            steps = next(iter(experiments.values())).steps
-            which = next(iter(found)) if len(found) == 1 else f"{len(found)} runs"
-            verb = "is" if len(found) == 1 else "are"
-            print(f"{name}: {which} {verb} trained to step {steps} already")
+        if found and (lost := processes.told(_lost(runs))):
+            found |= lost
+            runs = {}
+        _tell_of_done(name, found)
         if runs:
             found |= _train(name, runs, stop, goodput)
     return {workdir: found[workdir] for workdir in experiments}
@@ -169,6 +168,32 @@ def _summary(workdir: Path, run: loop.Run) -> dict[str, Any] | None:
     found = read_json(file)
     # One of a run that diverged, and was started again to go on, is not of its end.
     return found if found["verdict"] == "done" else None
+
+
+def _tell_of_done(name: str, found: Mapping[Path, dict[str, Any]]) -> None:
+    """Says which runs are not trained again."""
+    done = {where: one for where, one in found.items() if one["verdict"] == "done"}
+    if done:
+        steps = next(iter(done.values()))["steps"]
+        which = f"{next(iter(done))} is" if len(done) == 1 else f"{len(done)} runs are"
+        lost = len(found) - len(done)
+        also = f", and {lost} diverged on the way" if lost else ""
+        print(f"{name}: {which} trained to step {steps} already{also}")
+
+
+def _lost(runs: Mapping[Path, loop.Run]) -> dict[Path, dict[str, Any]]:
+    """Summaries of what a population that is done has lost on the way, if that is all.
+
+    Alone they would go on only to diverge once more; `--on-nan skip` may save them.
+    """
+    found = {}
+    for workdir, run in runs.items():
+        file = workdir / "summary.json"
+        ended = run.record.has_diverged() and file.exists()
+        if not ended or run.job.experiment.on_nan != "stop":
+            return {}
+        found[workdir] = read_json(file)
+    return found
 
 
 def _train(

@@ -123,6 +123,23 @@ def test_stop_writes_what_the_step_began_from(poisoned, trained, tmp_path):
         assert all(np.isfinite(arrays[name]).all() for name in arrays)
 
 
+def test_the_last_good_state_has_one_more_try_to_be_saved(
+    poisoned, trained, tmp_path, monkeypatch
+):
+    right, refused = Checkpoints.save, []
+
+    def save(self, step, *state):
+        if not refused:
+            refused.append(step)
+            return "no room"
+        return right(self, step, *state)
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    outcome = trained(poisoned("stop"), tmp_path)
+    assert (outcome.verdict, outcome.step, refused) == ("nan", 3, [3])
+    assert Checkpoints(tmp_path / "checkpoints").steps() == [3]
+
+
 def test_rewind_goes_back_and_on_in_another_order(poisoned, trained, tmp_path):
     outcome = trained(poisoned("rewind"), tmp_path)
     assert (outcome.verdict, outcome.step, outcome.rewinds) == ("done", 12, 1)

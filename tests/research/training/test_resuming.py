@@ -5,15 +5,20 @@ import json
 import shutil
 
 import jax
+import numpy as np
 import pytest
 
 from research import parts
+from research.errors import UserError
 from research.experiment import Data, Population
+from research.training.checkpoints import Checkpoints
 from research.training.files import read_metrics
 from research.training.hashing import state_hash
 from research.training.job import prepare
 from research.training.record import Record
+from research.training.resuming import resume
 from research.training.run import run
+from research.training.runs import Run
 from research.training.stop import StopRequest
 from research.training.trained import kept_states
 
@@ -99,15 +104,75 @@ def test_a_population_goes_on_without_its_lost_member(
     kept = [list(hashes(workdir)) for workdir in found]
     assert kept == [[10, 11, 12], [1], [10, 11, 12]]
 
-    # As after a kill before the others saved more: it goes on once again.
-    for folder in stopped.glob("*/checkpoints/*"):
-        if folder.name != "1":
-            shutil.rmtree(folder)
-    steps = [
-        summary["steps"]
-        for summary in run("small", "", settings, stopped, StopRequest()).values()
-    ]
-    assert steps == [12, 1, 12]
+    # Started again nothing is trained, the lost one neither.
+    run("small", "", settings, stopped, StopRequest())
+    assert (
+        capfd.readouterr()
+        .out.splitlines()[-1]
+        .endswith("2 runs are trained to step 12 already, and 1 diverged on the way")
+    )
+
+
+@pytest.fixture
+def saved(twelve_steps, tmp_path):
+    """Runs that are saved every third step, with checkpoints of the steps given."""
+    job, opened = prepare("small", twelve_steps), []
+
+    def of(**steps):
+        for name, its in steps.items():
+            record = Record(tmp_path / name, {"config": {}})
+            one = Run(job, record, Checkpoints(tmp_path / name / "kept"), None)
+            for step in its:
+                one.checkpoints.save(step, {"step": np.int32(step)})
+            one.checkpoints.problem(wait=True)
+            opened.append(one)
+        return opened
+
+    yield of
+    for one in opened:
+        one.checkpoints.close()
+        one.record.close()
+
+
+def standings(runs):
+    return [(one.step, one.diverged) for one in resume("small", runs, None)]
+
+
+def test_a_lost_member_lives_where_it_has_the_step_of_the_others(saved, capsys):
+    ours, lost = runs = saved(ours=[1, 4, 5], lost=[1, 2])
+    lost.record.ended("nan", 2)
+    assert standings(runs) == [(5, False), (2, True)]
+    assert lost.checkpoints.steps() == [1, 2]
+    ours.checkpoints.drop_after(1)
+    assert standings(runs) == [(1, False), (1, False)]
+    assert lost.checkpoints.steps() == [1]
+    # Its damage is no reason to keep the others from going on.
+    ours.checkpoints.save(6, {"step": np.int32(6)})
+    ours.checkpoints.problem(wait=True)
+    (lost.checkpoints.folder / "1" / "about" / "metadata").write_text("")
+    assert standings(runs) == [(6, False), (0, True)]
+    assert "no checkpoint is left that can be read" in capsys.readouterr().err
+
+
+def test_where_all_have_diverged_those_that_came_furthest_go_on(saved):
+    runs = saved(first=[2], second=[4], third=[4])
+    for one in runs:
+        one.record.ended("nan", max(one.checkpoints.steps()))
+    assert standings(runs) == [(2, True), (4, False), (4, False)]
+
+
+def test_what_is_dropped_for_others_is_a_first_checkpoint_and_is_told(saved, capsys):
+    first, _ = runs = saved(first=[3], second=[])
+    assert standings(runs) == [(0, False), (0, False)]
+    assert "only 1 of 2 runs had saved" in capsys.readouterr().err
+    assert first.checkpoints.steps() == []
+
+
+def test_new_members_do_not_take_from_the_others_what_they_have(saved):
+    old, _ = runs = saved(old=[8], new=[])
+    with pytest.raises(UserError, match="train new members of a population in"):
+        resume("small", runs, None)
+    assert old.checkpoints.steps() == [8]
 
 
 def lines_of(workdir):
