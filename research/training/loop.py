@@ -161,7 +161,7 @@ class _Training:
             if self.step % experiment.log_every == 0 or last:
                 self._log(metrics, progress)
                 if self._saving.is_due_again():
-                    self._save_again()
+                    self._save_standings()
             due = self.step % experiment.checkpoint_every == 0 or last
             if due or reason is not None:
                 # A notice of preemption leaves seconds: out of turn it only saves.
@@ -233,10 +233,9 @@ class _Training:
 
     def _save(self, progress: RunProgress, validate: bool) -> None:
         """Saves every run whose numbers are all finite; evaluates and draws it."""
-        self._saving.begin()
         jax.block_until_ready(self._state)  # steps: what follows is no part of them
         with self._goodput.during("saving"):
-            for run, standing, found in self._going(self._state):
+            for _, standing, found in self._going(self._state):
                 state = not_finite.bare(found)
                 standing.diverged = not finite(state)
                 if not standing.diverged:
@@ -244,20 +243,22 @@ class _Training:
                     if self._skips:
                         standing.skipped = int(found.skipped)
                         standing.in_a_row = int(found.in_a_row)
-                    self._saving.save(run.checkpoints, standing, self.rewinds)
-                    if validate:
-                        self._validate(run, state, progress)
+        self._save_standings()
+        if validate:
+            for run, standing in zip(self.runs, self.standings, strict=True):
+                if not standing.diverged:
+                    self._validate(run, standing.state, progress)
 
-    def _save_again(self) -> None:
-        """Tries again to save what could not be.
+    def _save_standings(self) -> None:
+        """Saves each run as it stood, one that has diverged since, too.
 
-        No newer state: of several processes only the first one knows of this, and all
-        must stand at the same.
+        No newer state: of several processes only the first one knows that a save has
+        failed, and all must stand at the same.
         """
         self._saving.begin()
         with self._goodput.during("saving"):
             for run, standing in zip(self.runs, self.standings, strict=True):
-                if standing.step:  # the last finite one of a run that has diverged
+                if standing.step:
                     self._saving.save(run.checkpoints, standing, self.rewinds)
 
     def _keep_for_replay(self, progress: RunProgress) -> None:
@@ -308,7 +309,7 @@ class _Training:
           UserError: it cannot be saved.
         """
         with self._goodput.during("saving"):
-            self._saving.finish(self._save_again, self.step)
+            self._saving.finish(self._save_standings, self.step)
 
     def _validate(self, run: Run, state: Any, progress: RunProgress) -> None:
         now = self.step, self.seconds, state
