@@ -7,7 +7,7 @@ its rates the critic fell behind, and the distance was 33 and 43.
 
 Cost: `--budget minutes` is 3,000 steps, one minute on two busy CPU cores.
 Expected: days that rise and fall as real ones do. Measured, seed 0: Fréchet distance
-0.23 (real 0.08), pairs that differ by 0.61 (real 0.62), a little rough.
+0.23 (0.07 to 0.40; real 0.08), pairs that differ by 0.61 (real 0.62), a little rough.
 Run:  launch/run train temperature_gan --budget minutes
 """
 

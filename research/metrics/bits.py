@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-from research.metrics.measured import Measured
+from research.metrics.measured import Measured, mean
 
 
 def measure(nats: np.ndarray, targets: int, unit: str = "bits a target") -> Measured:
     """The mean cost of a target in bits, with a 95 % interval over examples.
 
     The examples are independent and the targets of one example are not, so the
-    interval comes from the spread of whole examples: mean ± 1.96 standard errors. A
+    interval comes from the spread of whole examples: see `measured.mean`. A
     floor would be the data's entropy, which nobody knows, so there is none.
 
     Args:
@@ -28,7 +28,4 @@ def measure(nats: np.ndarray, targets: int, unit: str = "bits a target") -> Meas
             f"bits need the cost of two or more examples and of one or more targets "
             f"each, got shape {nats.shape} and {targets} targets"
         )
-    bits = nats / (targets * math.log(2))
-    value = float(bits.mean())
-    reach = 1.96 * float(bits.std(ddof=1)) / math.sqrt(len(bits))
-    return Measured(value, None, value - reach, value + reach, len(bits), unit)
+    return mean(nats / (targets * math.log(2)), unit)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from research.metrics.measured import Measured, error_of_mean
+from research.metrics.measured import Measured, error_of_mean, reach
 
 
 class Gaussian(NamedTuple):
@@ -94,9 +94,9 @@ def measure(
             _influence(reference, real, model, _root(model.covariance)), blocks
         ),
     )
-    reach = 1.96 * sum(error**2 for error in errors) ** 0.5
+    half = reach(*errors)
     floor = _distance(gaussian(again), real, root)
-    low, high = max(float(value - reach), 0.0), float(value + reach)
+    low, high = max(value - half, 0.0), value + half
     unit, counts = "squared feature units", (len(generated), len(reference))
     return Measured(value, floor, low, high, counts[0], unit, counts[1])
 
