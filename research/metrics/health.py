@@ -28,6 +28,7 @@ FEW = 1 / 20  # of real samples' classes
 WON = 0.995  # share of pairs that D tells apart
 WON_FOR = 500  # steps
 REST = 1e-9  # difference of mean logits: a game that comes to rest passes it at last
+ROUNDING = 4 * 2.0**-23  # of a mean logit, its share: they are float32
 LINES = 3  # logged in that time at least, or nothing is said
 
 
@@ -66,5 +67,6 @@ def _won(history: Sequence[dict[str, float]]) -> bool:
 
 
 def _tells_apart(line: dict[str, float]) -> bool:
-    apart = line.get("real_logit", math.inf) - line.get("fake_logit", 0.0)
-    return line["discriminator_accuracy"] >= WON and apart > REST
+    real, fake = line.get("real_logit", 1.0), line.get("fake_logit", 0.0)
+    equal = max(REST, ROUNDING * max(abs(real), abs(fake)))
+    return line["discriminator_accuracy"] >= WON and real - fake > equal

@@ -61,11 +61,20 @@ def test_a_record_has_its_word(what, word):
     assert health.verdict(history(**what)) == word
 
 
-@pytest.mark.parametrize(("apart", "word"), [(1e-6, "d_saturated"), (1e-12, "healthy")])
-def test_a_game_at_rest_is_not_one_that_d_has_won(apart, word):
+@pytest.mark.parametrize(
+    ("real", "apart", "word"),
+    [
+        (0.0, 1e-6, "d_saturated"),
+        (0.0, 1e-12, "healthy"),
+        (0.5, 1e-6, "d_saturated"),
+        (0.5, 2.0**-25, "healthy"),  # the next float32 below: lsgan rests at ½
+        (-0.5, 2.0**-25, "healthy"),
+    ],
+)
+def test_a_game_at_rest_is_not_one_that_d_has_won(real, apart, word):
     """The last digits of its logits may be of one sign for long."""
     lines = history(accuracy=1.0)
-    logits = {"real_logit": 0.0, "fake_logit": -apart}
+    logits = {"real_logit": real, "fake_logit": real - apart}
     assert health.verdict([line | logits for line in lines]) == word
 
 
