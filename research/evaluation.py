@@ -1,5 +1,6 @@
 """The numbers of a trained model: held-out losses, and the worth of its samples."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -122,7 +123,7 @@ class Evaluator:
         count = len(generated)
         real = _samples(self._real, self._arrays, self._once(count))
         again = _samples(self._real_as_drawn, self._train.arrays, count)
-        blocks = self._blocks(len(real))
+        blocks = self.blocks(len(real))
         return self.medium.score(generated, real, again, self._dataset, **blocks)
 
     def watched(self, samples: np.ndarray) -> dict[str, float]:
@@ -131,25 +132,30 @@ class Evaluator:
         Returns:
           sample_diversity, sample_modes, …: what the medium watches, but for what real
           samples have none of, as the one point of `dirac` has no diversity; {} if
-          nothing.
+          nothing, or beside a single held-out sample: one does not differ.
         """
-        if not hasattr(self.medium, "watch"):
+        count = self._once(min(len(samples), max(self.medium.SHOWN, WATCHED)))
+        if count < 2 or not hasattr(self.medium, "watch"):
             return {}
-        samples = samples[: max(self.medium.SHOWN, WATCHED)]
-        if len(samples) not in self._watched_real:
-            count = self._once(len(samples))
+        samples = samples[:count]
+        if count not in self._watched_real:
             real = _samples(self._real_as_drawn, self._arrays, count)
-            self._watched_real[len(samples)] = self.medium.watch(real, self._dataset)
+            self._watched_real[count] = self.medium.watch(real, self._dataset)
         found = self.medium.watch(samples, self._dataset)
-        real = self._watched_real[len(samples)]
+        real = self._watched_real[count]
         return {
             f"sample_{name}": value / real[name]
             for name, value in found.items()
-            if real[name]
+            if real[name] and math.isfinite(real[name])
         }
 
-    def _blocks(self, count: int) -> dict[str, np.ndarray]:
-        """The `blocks` of the first held-out samples; {} where each stands alone."""
+    def blocks(self, count: int | None = None) -> dict[str, np.ndarray]:
+        """The `blocks` of the first held-out samples; {} where each stands alone.
+
+        Args:
+          count: of how many; None: of those that `held_out` measures.
+        """
+        count = self._examples if count is None else count
 
         def block(arrays, positions):
             return self._dataset.batch(arrays, HELD_OUT_SEED, positions).get("block")
@@ -205,7 +211,9 @@ def averages(found: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def held_out_measures(
-    found: dict[str, np.ndarray], medium: ModuleType | None
+    found: dict[str, np.ndarray],
+    medium: ModuleType | None,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, Measured]:
     """Final held-out numbers, each with its interval.
 
@@ -213,6 +221,7 @@ def held_out_measures(
       found: what `Evaluator.held_out` gave, losses in nats a target.
       medium: of a model that draws, whose loss is a likelihood of its samples: the
         medium says in which unit, and what else is worth telling.
+      blocks: of the examples, where they overlap; see `measured.error_of_mean`.
     """
     if medium is not None and found and hasattr(medium, "likelihood"):
         return medium.likelihood(found)
@@ -220,7 +229,7 @@ def held_out_measures(
     # A squared error is a loss that is no likelihood: it is told by that name alone.
     untold = ("targets", "loss" if "squared_error" in found else "")
     return {
-        name: mean(values, units.get(name, "share"))
+        name: mean(values, units.get(name, "share"), blocks)
         for name, values in found.items()
         if name not in untold
     }

@@ -13,7 +13,8 @@ has
   score(generated, reference, again, dataset) -> {name: Measured}, the final metrics:
       `reference` are real held-out samples, `again` real training ones, as many as were
       generated, which give every floor. Where the batches hold `block` (see
-      research.data), `blocks=` are the reference's
+      research.data), `blocks=` are the reference's; a score that does not take them is
+      refused before the training
   copying(generated, held_out, training, dataset) -> {name: Measured}  optional: whether
       samples repeat `training`, up to 10,000 real ones that were trained on
   watch(samples, dataset) -> {name: float}  optional, at each checkpoint: `diversity`,

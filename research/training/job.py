@@ -1,5 +1,6 @@
 """An experiment with its parts found, and the functions of it that are compiled."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -67,9 +68,7 @@ def refuse_batches(
     """Raises UserError for data whose batches lack an entry that the task needs."""
     if not task.needs:
         return
-    batch = jax.eval_shape(
-        dataset.batch, train.arrays, 0, jnp.arange(1, dtype=jnp.uint32)
-    )
+    batch = _entries(dataset, train)
     for name in task.needs:
         if name not in batch:
             raise UserError(
@@ -83,8 +82,24 @@ def refuse_score(
 ) -> None:
     """Raises UserError, before any training, for a final score that cannot be had."""
     medium, count = media.of(dataset), experiment.score_pictures
-    if task.draw is not None and hasattr(medium, "refuse"):
+    if task.draw is None:
+        return
+    if hasattr(medium, "refuse"):
         medium.refuse(count, dataset, held_out.examples)
+    if not count or "block" not in _entries(dataset, held_out):
+        return
+    if "blocks" not in inspect.signature(medium.score).parameters:
+        raise UserError(
+            f"--data.name {experiment.data.name} has 'block' in its batches, which the "
+            f"score of {media.name_of(dataset)} does not take: leave it out of them, "
+            f"or give --score-pictures 0"
+        )
+
+
+def _entries(dataset: Any, split: Split) -> Any:
+    """Shapes and dtypes of a batch of one, by name."""
+    one = jnp.arange(1, dtype=jnp.uint32)
+    return jax.eval_shape(dataset.batch, split.arrays, 0, one)
 
 
 def refuse_wrong(experiment: Experiment, ranks: int | None = None) -> None:

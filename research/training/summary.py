@@ -53,7 +53,7 @@ def measure(job: Job, state: Any, evaluator: Evaluator) -> dict[str, Any]:
     measures = {}
     if held_out := evaluator.held_out(state):
         medium = evaluator.medium if evaluator.draws else None
-        measures |= held_out_measures(held_out, medium)
+        measures |= held_out_measures(held_out, medium, **evaluator.blocks())
         if hasattr(job.dataset, "baselines"):
             measures |= job.dataset.baselines(job.train, job.held_out)
     values: dict[str, Any] = {}
