@@ -23,7 +23,8 @@ def members(experiment: Experiment) -> dict[str, Experiment]:
     """The runs of an experiment's population by name, each an experiment of its own.
 
     Raises:
-      UserError: a setting that does not exist or is no float; no seeds.
+      UserError: a setting that does not exist or is no float; no seeds; two runs of one
+        name.
     """
     population = experiment.population
     if population.seeds < 1:
@@ -35,9 +36,13 @@ def members(experiment: Experiment) -> dict[str, Experiment]:
         settings = dict(zip(varied, values, strict=True))
         for seed in range(alone.seed, alone.seed + population.seeds):
             names = [f"{where[-1]}_{value:g}" for where, value in settings.items()]
-            found["-".join([*names, f"seed_{seed}"])] = insert(
-                alone, settings | {SEED: seed}
-            )
+            name = "-".join([*names, f"seed_{seed}"])
+            if name in found:
+                raise UserError(
+                    f"--population.vary {' '.join(population.vary)}: two runs would be "
+                    f"{name!r}; give values that differ in their first six digits"
+                )
+            found[name] = insert(alone, settings | {SEED: seed})
     return found
 
 

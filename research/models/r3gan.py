@@ -125,6 +125,8 @@ class Block(nn.Module):
         gain = 2 / (1 + SLOPE**2) * model.fixup() ** 2
         init = nn.initializers.variance_scaling(gain, "fan_in", "normal")
         y = nn.leaky_relu(Conv(inside, 1, kernel_init=init)(x), SLOPE)
+        if model.group < 1:
+            raise UserError(f"--model.group is {model.group}: give 1 or more")
         groups = max(inside // model.group, 1)
         if inside % groups:
             raise UserError(

@@ -63,6 +63,14 @@ def test_what_cannot_vary_is_refused(experiment, entry, says):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("values", ["0.1,0.10000001", "0.1,0.1"])
+def test_values_of_one_name_are_refused(experiment, values):
+    """The one run would take the other's workdir."""
+    says = f"vary task.ema={values}: two runs would be 'ema_0.1-seed_3'; give"
+    with pytest.raises(UserError, match=says):
+        population.members(of(experiment, f"task.ema={values}"))
+
+
 def test_no_seeds_are_refused(experiment):
     with pytest.raises(UserError, match=r"--population\.seeds is 0: give 1 or more"):
         population.members(of(experiment, seeds=0))
