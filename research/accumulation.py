@@ -1,7 +1,8 @@
 """Gradients over a batch that is too large at once: share by share, then one update.
 
 A device's examples are cut into shares, whose gradients are computed one after another
-in the memory of one and averaged. BatchNorm takes each share for a batch.
+in the memory of one and averaged. BatchNorm in a supervised model or in a GAN's G takes
+each share for a batch; in D it is refused (`research.gan.refusals`).
 """
 
 from collections.abc import Callable

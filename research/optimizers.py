@@ -38,7 +38,8 @@ class Optimizer:
     """of rmsprop's mean of squared gradients (Keras' default, and Hinton's)"""
     accumulate: int = 1
     """shares of a device's batch whose gradients are computed one after another, in the
-    memory of one, for one update; BatchNorm takes each share for a batch"""
+    memory of one, for one update; BatchNorm takes each share for a batch, but in a D,
+    where it is refused"""
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of so many steps."""
