@@ -20,7 +20,8 @@ def main(arguments: list[str]) -> int:
     --code git         a commit that is pushed (default), or archive: the tree as it is
     --name NAME        of the slice
     --dry-run          shows the commands, and runs none
-    --teardown yes|no  gives the slice back at the end; without it you are asked
+    --teardown yes|no  gives the slice back at the end; without it you are asked, and
+                       for one that was there before
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(main.__doc__)
@@ -62,25 +63,32 @@ def main(arguments: list[str]) -> int:
             print(shlex.join(command))
         return 0
     tools.needed("gcloud")
+    request = until_done.Request()
     with sources.packed(place.code) as packed:  # before anything is paid for
         try:
-            ended = until_done.run(place, packed, work)
+            ended = until_done.run(place, packed, work, request)
         except KeyboardInterrupt:
             print("interrupted here; the slice may be training still")
             ended = 130
         finally:
-            given_back = _give_back(place, teardown)
+            given_back = _give_back(place, teardown, request.ours)
     return ended if given_back else ended or 1
 
 
-def _give_back(place: queued.Slice, teardown: str | None) -> bool:
-    """Deletes the slice, if there is one and the user wants that; False: it failed."""
+def _give_back(place: queued.Slice, teardown: str | None, ours: bool) -> bool:
+    """Deletes the slice, if there is one and the user wants that; False: it failed.
+
+    One that this run has not made may be another run's: it is asked for each time.
+    """
     command = shlex.join(queued.delete(place))
     try:
         if until_done.state(place) == "NONE":
             return True
     except tools.ToolError as error:  # it is tried all the same
         print(f"whether {place.name} is there is not known: {error}", file=sys.stderr)
+    if teardown == "yes" and not ours:
+        print(f"{place.name} was there before this run: --teardown yes leaves it")
+        teardown = None
     if teardown is None:
         try:
             answer = input(

@@ -20,7 +20,7 @@ INSTALL = {
     "gcloud": "install the Google Cloud CLI, or look at the commands with --dry-run",
     "kubectl": "install kubectl, or keep the manifest with --out FILE",
     "sbatch": "run this on a login node of the cluster, or keep the script with --out",
-    "git": "install git, or ship the code with --code archive",
+    "git": "install git: this repository is read by it, however the code is sent",
 }
 PERMISSION = re.compile(r"PERMISSION_DENIED|[Ff]orbidden|permission|not authori[sz]ed")
 QUOTA = re.compile(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from launch.clusters import tools
 from launch.clusters.queued import Slice, create, delete, describe, ship, train
@@ -23,20 +24,28 @@ LOST = 255  # ssh's code when the worker is gone
 LOOKS = 6  # after it, until the slice is taken to be there
 
 
+@dataclass
+class Request:
+    """What is known of the request for a slice, also where `run` raises."""
+
+    ours: bool = False  # made here; one that was there before may be another run's
+
+
 def run(
     place: Slice,
     code: Code,
     arguments: list[str],
+    request: Request,
     say: Callable[[str], None] = print,
     poll: float = POLL,
 ) -> int:
     """Trains until it is done; train's own exit code. The slice stays.
 
     Raises:
-      UserError: Google refuses the request. Nothing is left of it.
+      UserError: Google refuses the request. Nothing is left of it, if it is ours.
     """
     while True:
-        _bring_up(place, say, poll)
+        _bring_up(place, request, say, poll)
         ended = _on_slice(place, code, arguments, say)
         if ended == PREEMPTED:
             say("stopped and saved: it goes on")
@@ -44,8 +53,7 @@ def run(
             return ended
         else:
             say(f"the slice was lost (code {ended}): asking for a new one")
-        if state(place) != "ACTIVE":
-            remove(place)
+        _clear(place, request)
 
 
 def _is_there(place: Slice, ended: int, poll: float) -> bool:
@@ -60,23 +68,62 @@ def _is_there(place: Slice, ended: int, poll: float) -> bool:
     return True
 
 
-def _bring_up(place: Slice, say: Callable[[str], None], poll: float) -> None:
-    if state(place) == "ACTIVE":
+def _clear(place: Slice, request: Request) -> None:
+    """Takes a request away that has lost its slice; one that waits is not this one."""
+    now = state(place)
+    if now == "ACTIVE":
         return
-    say(shlex.join(create(place)))
-    tools.output(create(place))
+    if now != "NONE" and now not in WAITING:
+        remove(place)
+    request.ours = False
+
+
+def _bring_up(
+    place: Slice, request: Request, say: Callable[[str], None], poll: float
+) -> None:
+    """Waits for the slice, and asks for it where no request is there.
+
+    Raises:
+      UserError: the request ends without a slice.
+    """
+    now = state(place)
+    if now == "NONE":
+        _ask(place, request, say)
+        now = state(place)
     told = None
-    while (now := state(place)) != "ACTIVE":
+    while now != "ACTIVE":
         if now not in WAITING:
-            remove(place)
-            raise UserError(
-                f"the request for {place.target.name} ended as {now}: another --zone "
-                f"may have one; nothing is left of the request"
-            )
+            raise _ended(place, request, now)
         if now != told:
             say(f"{place.name}: {now or 'asked for'}")
             told = now
         time.sleep(poll)
+        now = state(place)
+
+
+def _ask(place: Slice, request: Request, say: Callable[[str], None]) -> None:
+    say(shlex.join(create(place)))
+    request.ours = True  # also where the answer is lost, or Ctrl-C comes meanwhile
+    try:
+        tools.output(create(place))
+    except tools.ToolError as error:
+        if "ALREADY_EXISTS" in error.text:  # another start came before
+            request.ours = False
+        raise
+
+
+def _ended(place: Slice, request: Request, state: str) -> UserError:
+    """What to say of a request that came to nothing; ours is taken back."""
+    why = f"the request for {place.target.name} ended as {state}"
+    if not request.ours:
+        return UserError(
+            f"{why}, and was there before this run: give another --name, or delete it "
+            f"with: {shlex.join(delete(place))}"
+        )
+    remove(place)
+    return UserError(
+        f"{why}: another --zone may have one; nothing is left of the request"
+    )
 
 
 def _on_slice(

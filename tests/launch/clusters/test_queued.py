@@ -143,6 +143,41 @@ def test_teardown_is_asked_for(gcloud, monkeypatch, capsys):
     assert "stays, and costs; delete it with: gcloud" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("waits", "code"), [(0, 1), (2, 0)], ids=["in use by another run", "waits still"]
+)
+def test_a_slice_that_was_there_is_used_and_left(
+    fake, monkeypatch, capsys, waits, code
+):
+    gcloud = fake("gcloud")
+    gcloud.answer("describe", out="WAITING_FOR_RESOURCES", times=waits)
+    gcloud.answer("describe", out="ACTIVE")
+    gcloud.answer("--command=cd gan", err="The TPU is already in use", code=code)
+    asked = iter([""])  # as it is where nobody answers
+    monkeypatch.setattr("builtins.input", lambda _: next(asked))
+    assert main([*COMMAND.split(), "--teardown", "yes"]) == code
+    assert where(gcloud.calls, "ssh")
+    assert not where(gcloud.calls, "create")
+    assert not where(gcloud.calls, "delete")
+    out = capsys.readouterr().out
+    assert "mine was there before this run: --teardown yes leaves it" in out
+    assert "delete it with: gcloud compute tpus queued-resources delete mine" in out
+
+
+@pytest.mark.parametrize("first", ["NONE", "FAILED"])
+def test_a_request_of_another_is_left(fake, monkeypatch, capsys, first):
+    gcloud = fake("gcloud")
+    if first == "NONE":  # and made by another start just then
+        gcloud.answer("describe", err="NOT_FOUND", code=1, times=1)
+    gcloud.answer("create", err="ERROR: ALREADY_EXISTS: mine", code=1)
+    gcloud.answer("describe", out="FAILED")
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    assert main([*COMMAND.split(), "--teardown", "yes"]) == 2
+    assert not where(gcloud.calls, "delete")
+    says = "ALREADY_EXISTS" if first == "NONE" else "ended as FAILED, and was there"
+    assert says in capsys.readouterr().err
+
+
 def test_a_call_that_fails_is_tried_again_and_the_slice_is_given_back(gcloud, capsys):
     gcloud.answer("describe", err="ERROR: refreshing your auth tokens", code=1, times=1)
     gcloud.answer("describe", out="ACTIVE", times=1)
@@ -256,6 +291,9 @@ def test_without_gcloud_it_says_so(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(COMMAND.split()) == 2
     assert "there is no `gcloud` on PATH" in capsys.readouterr().err
+    with pytest.raises(UserError, match="no `git` on PATH: install git") as told:
+        tools.needed("git")
+    assert "--code archive" not in str(told.value)  # which asks git for the files
 
 
 def test_git_ships_a_pushed_commit_alone(tmp_path, monkeypatch):
