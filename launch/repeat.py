@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,10 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
     from research.training.hashing import state_hash
     from research.training.trained import kept_states
 
-    summaries = [read_json(place / "summary.json") for place in (old, new)]
-    logs = [[_plain(line) for line in read_metrics(place)] for place in (old, new)]
-    *_, (step, before) = kept_states(old)
-    *_, (_, after) = kept_states(new)
+    places = (old, new)
+    summaries = [read_json(place / "summary.json") for place in places]
+    logs = [[_plain(line) for line in read_metrics(place)] for place in places]
+    (step, before), (_, after) = (_last(kept_states(place), place) for place in places)
     if before is None or after is None:
         damaged = old if before is None else new
         raise UserError(
@@ -122,6 +123,17 @@ def compare(old: Path, new: Path) -> dict[str, Any]:
         "metrics_that_differ": changed,
         "hash": state_hash(after),
     }
+
+
+def _last(states: Iterator[tuple[int, Any]], workdir: Path) -> tuple[int, Any]:
+    from research.errors import UserError
+
+    found = None
+    for found in states:  # noqa: B007
+        pass
+    if found is None:
+        raise UserError(f"{workdir} has no checkpoint: nothing to compare")
+    return found
 
 
 def told(result: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from launch.repeat import compare
+from research.errors import UserError
 from research.training import stamp as stamps
 
 
@@ -68,6 +69,9 @@ def test_a_number_that_changed_is_named(run, tmp_path):
     assert list(found["metrics_that_differ"]) == ["loss"]
     assert found["first_step_that_differs"] == changed["step"]
     assert found["state_equal"]
+    shutil.rmtree(other / "checkpoints")
+    with pytest.raises(UserError, match="other has no checkpoint: nothing to compare"):
+        compare(workdir, other)
 
 
 def test_the_stamp_has_all_that_a_run_is_made_from(run):
