@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 from launch import _supervised
+from launch._cache import cache
 from launch._memory import collect_seldom, keep_freed_memory
 from research.training.stop import PREEMPTED
 
 
 def main(arguments: list[str]) -> int:
     """Runs a verb; returns its exit code."""
-    prepare_environment()
     collect_seldom()
     keep_freed_memory()
     from research import parts
@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments else 2
     verb, known = arguments[0], verbs()
     try:
+        prepare_environment()
         if verb not in known:
             raise UserError(f"no such verb{parts.suggestion(verb, known)}")
         if verb == "train" and _supervised.is_parent():
@@ -42,10 +43,13 @@ def main(arguments: list[str]) -> int:
 
 
 def prepare_environment() -> None:
-    """Settings that JAX reads when it is imported; what the user set stays."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = str(Path(cache) / "gan-lstm-lab" / "xla")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    """Settings that JAX reads when it is imported; what the user set stays.
+
+    Raises:
+      UserError: there is no home to keep what is compiled in.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache() / "xla")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
     # Collectives of several CPU devices starve a pool of fewer than four threads each.
     flags = os.environ.get("XLA_FLAGS", "").split("device_count=")[-1].split()

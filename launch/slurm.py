@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> int:
     wanted, submit, out, rest = read(arguments[1:])
     name = arguments[0]
     workdir, rest = take_option(rest, "--workdir")
+    buckets.refuse_kind(workdir or "")
     chosen = choose(name, rest)  # a mistake is told here, and not by a job next day
     # How many devices a machine has is the cluster's to know: one at least.
     tools.refuse_settings(chosen.settings, wanted["nodes"] or 1)

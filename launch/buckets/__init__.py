@@ -5,6 +5,6 @@ in a folder here, which is read from the bucket at its start and copied back whi
 runs. Who only reads a run does so in another folder.
 """
 
-from launch.buckets.workdirs import is_bucket, reading, refuse, training
+from launch.buckets.workdirs import is_bucket, reading, refuse, refuse_kind, training
 
-__all__ = ["is_bucket", "reading", "refuse", "training"]
+__all__ = ["is_bucket", "reading", "refuse", "refuse_kind", "training"]

@@ -1,14 +1,16 @@
 """The folders on this machine that stand for a bucket's, and what is known of them."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from launch._cache import cache
+from research.errors import UserError
 
 
 class Folder:
@@ -30,7 +32,7 @@ class Folder:
         self._notes.flush()
 
 
-@contextmanager
+@contextlib.contextmanager
 def held(address: str, use: str, wait: bool) -> Iterator[Folder | None]:
     """The folder for an address, the same each time; no other process holds it inside.
 
@@ -38,21 +40,31 @@ def held(address: str, use: str, wait: bool) -> Iterator[Folder | None]:
       address: gs://BUCKET/FOLDER.
       use: "read" or "write", each with a folder of its own.
       wait: for another process that holds it; else None is given.
+
+    Raises:
+      UserError: the cache's folder cannot be written or locked.
     """
     path = _place(address, use)
-    path.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.json").open("a+") as notes:
+    with contextlib.ExitStack() as stack:
         try:
+            path.mkdir(parents=True, exist_ok=True)
+            file = path.with_name(f"{path.name}.json")
+            notes = stack.enter_context(file.open("a+"))
             fcntl.flock(notes, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            notes.seek(0)
+            found = Folder(path, notes)
         except BlockingIOError:
-            yield None
-            return
-        notes.seek(0)
-        yield Folder(path, notes)
+            found = None
+        except OSError as error:  # of a disk that takes no locks, too
+            raise UserError(
+                f"{address} is worked on by way of {path.parent}, which cannot be "
+                f"written or locked ({error.strerror}): set XDG_CACHE_HOME to a folder "
+                f"of this machine's own disk"
+            ) from None
+        yield found
 
 
 def _place(address: str, use: str) -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     digest = hashlib.sha256(address.rstrip("/").encode()).hexdigest()[:12]
     stem = re.sub(r"[^\w.-]+", "_", address.rstrip("/").rpartition("/")[2])
-    return Path(cache) / "gan-lstm-lab" / "buckets" / use / f"{stem}-{digest}"
+    return cache() / "buckets" / use / f"{stem}-{digest}"

@@ -22,6 +22,7 @@ STALE = 60.0  # seconds without one, as seen from here, that end a lease
 PATIENCE = 300.0
 # Of two that find it free the later one has written by then, and both read its name.
 SETTLE = 2.0
+SLOW = SETTLE / 2  # seconds of a write, after which that is not so
 LOOK = 1.0
 
 
@@ -50,7 +51,10 @@ class Lease:
             now = time.monotonic()
             if self._is_free(seen) or now - since >= STALE:
                 self.renew()
-                time.sleep(SETTLE)
+                took = time.monotonic() - now
+                # A late write fell upon the name of one that has begun, which sees that
+                # at its next renewal and ends, or has renewed and is seen here.
+                time.sleep(SETTLE if took <= SLOW else RENEW + SETTLE)
                 if self.is_ours():
                     return None if seen is None else seen["run"]
             if now - began >= PATIENCE:
@@ -82,8 +86,12 @@ class Lease:
         self._write(over=False)
 
     def release(self) -> None:
-        """Gives the lease back. The file stays: it tells whose files are there."""
-        self._write(over=True)
+        """Gives the lease back, if no other run has it now.
+
+        The file stays: it tells whose files are there.
+        """
+        if self.is_ours():
+            self._write(over=True)
 
     def _write(self, over: bool) -> None:
         about = {"run": self._run, "host": self._host, "time": time.time()}

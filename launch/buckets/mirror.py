@@ -87,14 +87,18 @@ class Mirror:
 
     def here(self) -> list[str]:
         """The files of this folder that are a run's, sorted."""
-        files = (file for file in self.local.rglob("*") if file.is_file())
-        names = (file.relative_to(self.local).as_posix() for file in files)
+        if not self.local.is_dir():  # no reason to empty the bucket
+            raise FileNotFoundError(f"{self.local} is gone")
+        # A checkpoint may go meanwhile, for which `os.walk` does not stop.
+        files = (Path(at, name) for at, _, some in os.walk(self.local) for name in some)
+        names = (f.relative_to(self.local).as_posix() for f in files if f.is_file())
         return sorted(name for name in names if not name.endswith(NEVER_SENT))
 
     def push(self) -> None:
-        """Copies what is new here, and takes checkpoints away that are gone here."""
+        """Copies what is new here, and takes away what was sent and is gone here."""
         steps: dict[str, list[str]] = {}
-        for name in self.here():
+        here = self.here()
+        for name in here:
             if step := step_of(name):
                 steps.setdefault(step, []).append(name)
             elif self._counts(name):
@@ -103,8 +107,11 @@ class Mirror:
         for step in sorted(steps, key=lambda step: (len(step), step), reverse=True):
             if step not in self._whole or any(map(self._is_new, steps[step])):
                 self._replace(step, steps[step])
-        for step in self._whole - steps.keys():
+        for step in (self._whole | self._partial) - steps.keys():
             self._remove(step)
+        for name in self._sent.keys() - here:
+            if not step_of(name):
+                self._remove_file(name)
 
     def _replace(self, step: str, names: list[str]) -> None:
         if step in self._whole | self._partial:
@@ -132,6 +139,14 @@ class Mirror:
         self._partial.discard(step)
         for name in [name for name in self._sent if step_of(name) == step]:
             del self._sent[name]
+
+    def _remove_file(self, name: str) -> None:
+        """Of a run that went back, say: what told of its end is true no more."""
+        if (self.local / name).exists():  # it came since the folder was read
+            return
+        if self.files.exists(self.path(name)):
+            self.files.rm(self.path(name))
+        del self._sent[name]
 
     def _is_new(self, name: str) -> bool:
         try:

@@ -1,11 +1,13 @@
 """The folder on this machine that stands for a workdir, wherever that is."""
 
+import re
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from launch.buckets.copies import Copies, in_a_line
+from launch.buckets.copies import Copies, CopyError, in_a_line
 from launch.buckets.folder import Folder, held
 from launch.buckets.lease import Lease
 from launch.buckets.mirror import Mirror
@@ -23,6 +25,7 @@ def reading(workdir: str | Path) -> Path:
     Raises:
       UserError: a bucket that cannot be read.
     """
+    refuse_kind(workdir)
     if not is_bucket(workdir):
         return Path(workdir)
     name = str(workdir)
@@ -51,6 +54,7 @@ def training(workdir: str | Path, stop: StopRequest | None = None) -> Iterator[P
       UserError: a bucket that cannot be written, or another run that writes there.
       CopyError: the last copy failed.
     """
+    refuse_kind(workdir)
     if not is_bucket(workdir):
         yield Path(workdir)
         return
@@ -73,8 +77,27 @@ def training(workdir: str | Path, stop: StopRequest | None = None) -> Iterator[P
                 _fetch(mirror, folder, writer)
             copies.begin()
             yield folder.path
-        finally:
-            copies.finish(stop)
+        except BaseException:
+            # What ended the run has the word, and its exit code: a mistake of the user
+            # is none the next start mends.
+            try:
+                copies.finish(stop)
+            except CopyError as late:
+                print(late, file=sys.stderr)
+            raise
+        copies.finish(stop)
+
+
+def refuse_kind(workdir: str | Path) -> None:
+    """Raises UserError for an address of another kind: s3://…, or gs:/… by mistake."""
+    kind, colon, rest = str(workdir).partition(":/")
+    if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", kind):
+        return
+    if kind != "gs" or not rest.startswith("/"):
+        raise UserError(
+            f"--workdir {workdir}: {kind}:/ is no kind of bucket: give "
+            f"gs://BUCKET/FOLDER, or a folder"
+        )
 
 
 def is_bucket(workdir: str | Path) -> bool:
@@ -116,9 +139,6 @@ def _fetch(mirror: Mirror, folder: Folder, writer: str | None) -> None:
 @contextmanager
 def _told(name: str, what: str) -> Iterator[None]:
     """A bucket's own errors in one line."""
-    if not name.startswith("gs://"):
-        kind = name.partition("://")[0]
-        raise UserError(f"--workdir {name}: {kind} is no kind of bucket: gs://")
     try:
         yield
     except UserError:

@@ -1,12 +1,17 @@
 """Workdirs on a bucket: gs:// by fsspec, with a store in memory behind it."""
 
 import base64
+import errno
 import hashlib
+import itertools
 import json
+import pwd
 import shutil
 import signal
 import threading
 import time
+import types
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -14,7 +19,8 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.implementations.memory import MemoryFileSystem
 
 from launch import buckets
-from launch.buckets import copies, lease
+from launch.__main__ import main
+from launch.buckets import copies, folder, lease
 from launch.buckets.mirror import Mirror
 from research.errors import UserError
 from research.training import stop as stops
@@ -29,7 +35,7 @@ class Bucket(MemoryFileSystem):
     store: dict = {}  # noqa: RUF012
     pseudo_dirs = [""]  # noqa: RUF012
     sent: list = []  # noqa: RUF012
-    seconds = 0.0  # of each file that is sent
+    before = staticmethod(lambda: None)  # each file that is sent
 
     def __init__(self, *_, **__):
         super().__init__()
@@ -57,7 +63,7 @@ class Bucket(MemoryFileSystem):
     def _note(self, path):
         name = self._strip_protocol(path).removeprefix("/mine/runs/a/")
         if name != ".lease":
-            time.sleep(self.seconds)
+            self.before()
             self.sent.append(name)
 
 
@@ -154,7 +160,8 @@ def test_old_checkpoints_go_and_only_what_changed_is_sent(remote, tmp_path, run)
         (place / step).mkdir(parents=True)
         (place / step / "data").write_text(step)
     (tmp_path / "run" / "metrics.jsonl").write_text("{}")
-    remote.put(f"{run}checkpoints/4/of a push that was killed", "ha")
+    for step in (4, 3):  # and 3 is gone here since then
+        remote.put(f"{run}checkpoints/{step}/of a push that was killed", "ha")
     mirror = Mirror(ADDRESS, tmp_path / "run")
     mirror.compare(mirror.names())
     mirror.push()
@@ -169,11 +176,33 @@ def test_old_checkpoints_go_and_only_what_changed_is_sent(remote, tmp_path, run)
     # One that went back and trained on saves the same step anew.
     (place / "4" / "data").write_text("4 again")
     shutil.rmtree(place / "2")
+    (tmp_path / "run" / "metrics.jsonl").unlink()  # as what told of an end that is not
+    remote.put("notes.txt", "by hand")
     mirror.push()
     assert remote.get(f"{run}checkpoints/4/data") == "4 again"
     assert remote.names() == {
-        "metrics.jsonl", f"{run}checkpoints/4/data", f"{run}checkpoints/4.whole"
+        "notes.txt", f"{run}checkpoints/4/data", f"{run}checkpoints/4.whole"
     }  # fmt: skip
+    shutil.rmtree(tmp_path / "run")  # by who cleans the cache: the bucket has it still
+    with pytest.raises(FileNotFoundError):
+        mirror.push()
+    assert f"{run}checkpoints/4.whole" in remote.names()
+
+
+def test_a_checkpoint_goes_while_the_folder_is_read(remote, tmp_path, monkeypatch):
+    place, is_file = tmp_path / "checkpoints", Path.is_file
+    for step in ("4", "6"):
+        (place / step).mkdir(parents=True)
+        (place / step / "data").write_text(step)
+
+    def other_goes(path, **how):
+        for step in {"4", "6"} - set(path.parts) if place in path.parents else ():
+            shutil.rmtree(place / step, ignore_errors=True)
+        return is_file(path, **how)
+
+    monkeypatch.setattr(Path, "is_file", other_goes)
+    (left,) = Mirror(ADDRESS, tmp_path).here()
+    assert left in ("checkpoints/4/data", "checkpoints/6/data")
 
 
 def test_a_reader_sees_what_is_there_now_and_leaves_a_run_beside_it_alone(remote):
@@ -286,6 +315,39 @@ def test_a_run_whose_lease_was_taken_writes_no_more(remote, monkeypatch):
     assert json.loads(remote.get(".lease"))["run"] == "x"
 
 
+def test_a_write_that_was_slow_is_looked_at_again(remote, monkeypatch, tmp_path):
+    def sleep(seconds):
+        if seconds >= lease.RENEW:  # who had begun meanwhile renews its own
+            remote.hold(run="other")
+
+    looks = itertools.count(0.0, 1.5)
+    clock = types.SimpleNamespace(
+        monotonic=lambda: next(looks), sleep=sleep, time=time.time
+    )
+    monkeypatch.setattr(lease, "time", clock)
+    monkeypatch.setattr(lease, "PATIENCE", 0.0)
+    mine = lease.Lease(Mirror(ADDRESS, tmp_path), ADDRESS, "mine")
+    with pytest.raises(UserError, match="another run is writing"):
+        mine.take()
+    mine.release()
+    assert json.loads(remote.get(".lease"))["run"] == "other"
+
+
+def test_a_mistake_in_a_run_is_told_also_where_the_last_copy_fails(
+    remote, monkeypatch, capsys
+):
+    def refuse():
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(Bucket, "before", staticmethod(refuse))
+    told = pytest.raises(UserError, match="a mistake")
+    with told as found, buckets.training(ADDRESS) as place:
+        (place / "metrics.jsonl").write_text("1")
+        raise UserError("a mistake")
+    assert found.value.exit_code == 2
+    assert "could not be written at the end (conn" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_not_whole_is_not_copied_back(remote, monkeypatch):
     monkeypatch.setattr(copies, "RENEW", 0.02)
     for name in ("checkpoints/4/data", "checkpoints/4.whole"):
@@ -325,20 +387,27 @@ def test_while_it_runs_the_bucket_and_the_lease_are_kept_up_to_date(
 
 
 def test_after_a_notice_the_last_copy_has_a_limit_of_its_own(remote, monkeypatch):
-    monkeypatch.setattr(copies, "LAST", 0.5)
-
-    def train(seconds):
-        monkeypatch.setattr(Bucket, "seconds", seconds)
-        with stops.listening(seconds=0.05) as request:  # this process would end
+    def train(text, limit, before):
+        monkeypatch.setattr(copies, "LAST", limit)
+        with stops.listening(seconds=60.0) as request:  # then this process would end
+            wait = staticmethod(lambda: before(request))
+            monkeypatch.setattr(Bucket, "before", wait)
             with buckets.training(ADDRESS, request) as folder:
-                (folder / "metrics.jsonl").write_text(f"{seconds}")
+                (folder / "metrics.jsonl").write_text(text)
                 signal.raise_signal(signal.SIGTERM)
+                assert not request.answered.is_set()
             assert request.reason == "preempted"
 
-    train(0.2)
-    assert remote.get("metrics.jsonl") == "0.2"
+    train("1", 20.0, lambda request: request.answered.wait(30.0))  # set before a copy
+    assert remote.get("metrics.jsonl") == "1"
+    over = threading.Event()
     with pytest.raises(copies.CopyError, match=r"not ready 0 s after") as late:
-        train(3.0)
+        train("2", 0.2, lambda _: over.wait(30.0))
+    over.set()
+    until = time.monotonic() + 30  # its thread writes into no later test's bucket
+    while not json.loads(remote.get(".lease"))["over"]:
+        assert time.monotonic() < until
+        time.sleep(0.01)
     assert late.value.exit_code == 85
 
 
@@ -349,8 +418,35 @@ def test_a_bucket_that_cannot_be_had_is_a_line(remote, monkeypatch):
     monkeypatch.setattr(Bucket, "find", refuse)
     with pytest.raises(UserError, match=r"cannot be read \(Forbidden"):
         buckets.reading(ADDRESS)
-    with pytest.raises(UserError, match="no kind of bucket"):
-        buckets.reading("ftp://mine/a")
+    for wrong in ("ftp://mine/a", "gs:/mine/a"):
+        with pytest.raises(UserError, match="no kind of bucket"):
+            buckets.reading(wrong)
+        with pytest.raises(UserError, match="no kind"), buckets.training(wrong):
+            pass
+
+
+def test_a_cache_that_cannot_be_had_is_a_line(remote, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder.fcntl, "flock", refuse)
+        with pytest.raises(UserError, match=r"locks available\): set XDG_CACHE_HOME"):
+            buckets.reading(ADDRESS)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/x")
+    told = pytest.raises(UserError, match=r"/proc/x/.* set XDG_CACHE_HOME")
+    with told, buckets.training(ADDRESS):
+        pass
+
+    def unknown(_):
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("XDG_CACHE_HOME", "HOME", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["list"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "set XDG_CACHE_HOME" in line
 
 
 def test_a_disk_is_what_it_was(tmp_path):

@@ -82,6 +82,7 @@ def test_shell_characters_stay_words(capsys, tmp_path):
         (["--time", "1 h"], "--time '1 h'"),
         (["--workdir", "a\n#SBATCH --uid=0"], "--workdir"),
         (["--workdir", "a%j"], "--workdir"),
+        (["--workdir", "s3://b/x"], "s3:/ is no kind of bucket"),
         (["--nodes", "0"], "--nodes is 0"),
         (["--nodes", "two"], "give a whole number"),
         (["--out", __file__], "exists: name a new file"),
