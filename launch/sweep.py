@@ -11,6 +11,7 @@ from launch.sweeps import points, running, table
 from launch.train import EXIT_CODES
 from research.errors import UserError
 from research.parts import suggestion
+from research.training.stop import StopRequest, listening
 
 WAYS = ("one", "processes", "population", "slurm")
 
@@ -20,8 +21,8 @@ def main(arguments: list[str]) -> int:
 
     --over FIELD=A,B   a field of the experiment and its values (of a switch: true,
                        false); may be repeated
-    --over FIELD=L..H  a range: of whole numbers all of them, or drawn evenly by
-                       --random; of others for --random, log-uniform where L > 0
+    --over FIELD=L..H  a range: of a field of whole numbers all of them, or drawn evenly
+                       by --random; of others for --random, log-uniform where L > 0
     --random N         draw N settings, none twice, instead of the whole grid;
                        --draw-seed S
     --seeds N          each setting with N seeds
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> int:
     )
     place = wanted.workdir or Path("runs") / f"sweep_{chosen.name}"
     if wanted.how == "slurm":
+        buckets.refuse_kind(place)
         if buckets.is_bucket(place):
             raise UserError(f"--workdir {place}: the tasks of an array share a disk")
         return _array(arguments, len(found), Path(place), chosen.name, wanted)
@@ -58,8 +60,9 @@ def main(arguments: list[str]) -> int:
                 f"--only {wanted.only}: this sweep's points are 0 to {last}"
             )
         found = [found[wanted.only]]
-    with buckets.training(place) as folder:
-        ended = run_missing(chosen, found, folder, wanted)
+    # Also for a notice while a bucket's lease is waited for, or the last copy is made.
+    with listening() as stop, buckets.training(place, stop) as folder:
+        ended = run_missing(chosen, found, folder, wanted, stop)
         if ended in ("interrupted", "preempted"):
             again = shlex.join(["launch/run", "sweep", *arguments])
             print(f"{ended}, saved; go on with: {again}")
@@ -124,7 +127,11 @@ def read(arguments: list[str]) -> tuple[Wanted, list[str]]:
 
 
 def run_missing(
-    chosen: Chosen, found: list[points.Point], folder: Path, wanted: Wanted
+    chosen: Chosen,
+    found: list[points.Point],
+    folder: Path,
+    wanted: Wanted,
+    stop: StopRequest,
 ) -> str:
     """Runs what has no end yet; the verdict of all."""
     left = running.missing(chosen.name, found, folder)
@@ -133,9 +140,9 @@ def run_missing(
     if not left:
         return "done"
     if wanted.how == "processes":
-        return running.processes(left, folder, wanted.workers)
+        return running.processes(left, folder, wanted.workers, stop)
     way = running.population if wanted.how == "population" else running.one_by_one
-    return way(chosen.name, chosen.claim, left, folder)
+    return way(chosen.name, chosen.claim, left, folder, stop)
 
 
 def tabulate(found: list[points.Point], folder: Path, wanted: Wanted) -> int:

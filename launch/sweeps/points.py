@@ -4,6 +4,7 @@ import itertools
 import math
 import random
 import re
+import typing
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ class Axis(NamedTuple):
     field: str  # as an option has it, e.g. optimizer.learning-rate
     values: tuple[str, ...]  # of a grid; of a range its two ends
     is_range: bool
+    whole: bool = False  # a range of whole numbers
 
 
 class Point(NamedTuple):
@@ -89,6 +91,7 @@ def points(
     if not isinstance(plain.settings, Experiment):
         raise UserError(f"{name} is a comparison of several runs: sweep one of them")
     _refuse_twice([one.field for one in axes] + ["seed"] * (seeds > 1))
+    axes = [one._replace(whole=_is_whole(plain.settings, one)) for one in axes]
     settings = _grid(axes) if draws is None else _drawn(axes, draws, draw_seed)
     found = []
     for setting in settings:
@@ -113,7 +116,20 @@ def points(
     names = [point.name for point in found]
     if twice := next((n for n in names if names.count(n) > 1), None):
         raise UserError(f"two runs of this sweep would both be called {twice!r}")
+    _refuse_equal(found)
     return plain, found
+
+
+def _refuse_equal(found: Sequence[Point]) -> None:
+    """Raises UserError for a value that is there twice, as 1 and as 1.0."""
+    names: dict[str, str] = {}
+    for point in found:
+        other = names.setdefault(repr(point.experiment), point.name)
+        if other != point.name:
+            raise UserError(
+                f"{other} and {point.name} are the same run: give each value of --over "
+                f"once"
+            )
 
 
 def _refuse_twice(fields: Sequence[str]) -> None:
@@ -162,7 +178,7 @@ def _grid(axes: Sequence[Axis]) -> list[tuple[tuple[str, str], ...]]:
     each = []
     for one in axes:
         values: Sequence[str] = one.values
-        if one.is_range and not _is_whole(one):
+        if one.is_range and not one.whole:
             raise UserError(
                 f"--over {one.field}={'..'.join(one.values)}: a range has no end of "
                 f"values; say with --random N how many to draw"
@@ -177,8 +193,8 @@ def _grid(axes: Sequence[Axis]) -> list[tuple[tuple[str, str], ...]]:
 def _drawn(
     axes: Sequence[Axis], draws: int, seed: int
 ) -> list[tuple[tuple[str, str], ...]]:
-    """So many different settings: whole numbers where both ends are, any as likely;
-    else log-uniform above 0, and uniform where the low end is not."""
+    """So many different settings: whole numbers of a field that has them, any as
+    likely; else log-uniform above 0, and uniform where the low end is not."""
     source = random.Random(seed)
     found: dict[tuple[tuple[str, str], ...], None] = {}
     for _ in range(TRIES * draws):
@@ -191,15 +207,23 @@ def _drawn(
     )
 
 
-def _is_whole(one: Axis) -> bool:
-    return all(WHOLE.fullmatch(end) for end in one.values)
+def _is_whole(settings: Any, one: Axis) -> bool:
+    """Whether a range's values are whole numbers: by the type of the field."""
+    if not all(WHOLE.fullmatch(end) for end in one.values):
+        return False
+    at, kind = settings, None
+    for name in one.field.replace("-", "_").split("."):
+        hints = {} if isinstance(at, dict) else typing.get_type_hints(type(at))
+        kind = hints.get(name)
+        at = at.get(name) if isinstance(at, dict) else getattr(at, name, None)
+    return float not in (kind, *typing.get_args(kind), type(at))
 
 
 def _draw(one: Axis, source: random.Random) -> str:
     if not one.is_range:
         return source.choice(one.values)
     low, high = (float(end) for end in one.values)
-    if _is_whole(one):
+    if one.whole:
         return str(source.randint(int(low), int(high)))
     if low > 0:
         value = math.exp(source.uniform(math.log(low), math.log(high)))

@@ -15,7 +15,7 @@ from research.training.cores import take_cores
 from research.training.files import read_json
 from research.training.record import refuse_other_settings
 from research.training.run import run_all
-from research.training.stop import StopRequest, listening
+from research.training.stop import StopRequest
 
 CODES = {code: verdict for verdict, code in EXIT_CODES.items()}
 POLL = 0.2  # seconds
@@ -44,27 +44,33 @@ def verdict(workdir: Path) -> str | None:
     return found if found in ("done", "nan") else None
 
 
-def one_by_one(name: str, claim: str, found: Sequence[Point], folder: Path) -> str:
+def one_by_one(
+    name: str, claim: str, found: Sequence[Point], folder: Path, stop: StopRequest
+) -> str:
     """In this process; the verdict of all."""
-    with listening() as stop:
-        for number, point in enumerate(found, 1):
-            if stop.reason is not None:
-                return stop.reason
-            print(f"sweep: {number} of {len(found)}, {point.name}", flush=True)
-            ended = _run(name, claim, [point], folder, stop)
-            if ended in ("interrupted", "preempted"):
-                return ended
+    for number, point in enumerate(found, 1):
+        if stop.reason is not None:
+            return stop.reason
+        print(f"sweep: {number} of {len(found)}, {point.name}", flush=True)
+        ended = _run(name, claim, [point], folder, stop)
+        if ended in ("interrupted", "preempted"):
+            return ended
     return "done"
 
 
-def population(name: str, claim: str, found: Sequence[Point], folder: Path) -> str:
+def population(
+    name: str, claim: str, found: Sequence[Point], folder: Path, stop: StopRequest
+) -> str:
     """In this process, alike ones at once by one program."""
+    if stop.reason is not None:  # while a bucket was read
+        return stop.reason
     take_cores([{point.name: point.experiment for point in found}])
-    with listening() as stop:
-        return _run(name, claim, found, folder, stop)
+    return _run(name, claim, found, folder, stop)
 
 
-def processes(found: Sequence[Point], folder: Path, workers: int) -> str:
+def processes(
+    found: Sequence[Point], folder: Path, workers: int, stop: StopRequest
+) -> str:
     """As so many processes of `train`, each writing into a log of its own."""
     if workers < 1:
         raise UserError(f"--workers is {workers}: give 1 or more")
@@ -72,23 +78,24 @@ def processes(found: Sequence[Point], folder: Path, workers: int) -> str:
     logs.mkdir(parents=True, exist_ok=True)
     waiting, running = list(found), dict[subprocess.Popen, Point]()
     verdicts = []
-    with listening() as stop:
-        try:
-            while waiting or running:
-                while waiting and len(running) < workers and stop.reason is None:
-                    point = waiting.pop(0)
-                    running[_start(point, folder, logs)] = point
-                if stop.reason is not None:
-                    waiting.clear()
-                    for process in running:
-                        process.terminate()  # saves, and ends with code 85
-                for process in [p for p in running if p.poll() is not None]:
-                    point = running.pop(process)
-                    verdicts.append(_ended(process, point, logs, stop))
-                time.sleep(POLL)
-        finally:
-            for process in running:
-                process.terminate()
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers and stop.reason is None:
+                point = waiting.pop(0)
+                running[_start(point, folder, logs)] = point
+            if stop.reason is not None:
+                waiting.clear()
+                for process in running:
+                    process.terminate()  # saves, and ends with code 85
+            for process in [p for p in running if p.poll() is not None]:
+                point = running.pop(process)
+                verdicts.append(_ended(process, point, logs, stop))
+            time.sleep(POLL)
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:  # each saves: a bucket is written after that
+            process.wait()
     return stop.reason or verdict_of([*verdicts, "done"])
 
 

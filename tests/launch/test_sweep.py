@@ -3,6 +3,8 @@
 import json
 import math
 import statistics
+import subprocess
+import time
 
 import pytest
 
@@ -100,6 +102,31 @@ def test_as_processes(launch, swept, tmp_path):
         )
 
 
+SAVING = (
+    'trap "sleep 0.2; : >saved; exit 85" TERM; : >ready; while :; do sleep 0.02; done'
+)
+
+
+def test_children_have_saved_when_an_error_leaves_them(tmp_path, monkeypatch):
+    from launch.sweeps import points, running
+    from research.training.stop import StopRequest
+
+    def start(point, folder, logs):
+        if point.name == "seed_0":
+            return subprocess.Popen(["/bin/sh", "-c", SAVING], cwd=tmp_path)
+        until = time.monotonic() + 30
+        while not (tmp_path / "ready").exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(running, "_start", start)
+    _, found = points.points("seed_lstm", [], [], seeds=2)
+    with pytest.raises(OSError, match="no more"):
+        running.processes(found, tmp_path, 2, StopRequest())
+    assert (tmp_path / "saved").exists()
+
+
 def test_one_point_alone_as_a_task_of_an_array(launch, tmp_path):
     command = [*f"{SMALL} {GRID} --only 3".split(), "--workdir", tmp_path]
     code, _, error = launch.within("sweep", *command)
@@ -127,6 +154,12 @@ def test_random_settings_are_drawn_between_the_ends_and_the_same_again():
     assert 28 <= below <= 52
     assert hidden == set(range(2, 10))
     assert {p.experiment.task.label_smoothing for p in found} == {0.0, 0.1}
+    clip = [points.axis("optimizer.clip-norm=1..100")]  # not of whole numbers
+    norms = [
+        point.experiment.optimizer.clip_norm
+        for point in points.points("seed_lstm", [], clip, draws=4)[1]
+    ]
+    assert not any((norm or 1.0).is_integer() for norm in norms)
     again = points.points("seed_lstm", [], axes, draws=9)[1]
     assert [p.experiment for p in again] == [p.experiment for p in found[:9]]
 
@@ -167,6 +200,8 @@ def test_an_array_for_slurm_has_a_task_for_each_point(launch, tmp_path):
         ("seed_lstm --over model.hidden=9..2 --random 3", "a range goes up"),
         ("seed_lstm --over optimizer.beta1=0.1..0.9", "say with --random N"),
         ("seed_lstm --over model.hidden=2..4 --random 4", "only 3 settings"),
+        ("seed_lstm --over optimizer.clip-norm=1..100", "say with --random N"),
+        ("seed_lstm --over optimizer.beta1=0.5,5e-1", "_5e-1 are the same run"),
         ("seed_lstm --over seed=1,2 --seeds 2", "seed is swept twice"),
         ("seed_gan --over optimizer.normalize=yes", "it is a switch, true or false"),
         ("seed_lstm --seeds 2 --population.seeds 3", "seeds are --seeds 3"),

@@ -348,6 +348,25 @@ def test_a_mistake_in_a_run_is_told_also_where_the_last_copy_fails(
     assert "could not be written at the end (conn" in capsys.readouterr().err
 
 
+def test_a_notice_while_a_sweep_waits_for_its_bucket(remote, monkeypatch, capsys):
+    def refuse(*_):
+        raise RuntimeError("nobody listens")
+
+    def take(self, stop=None):
+        signal.raise_signal(signal.SIGTERM)
+        return real(self, stop)
+
+    real = lease.Lease.take
+    monkeypatch.setattr(lease.Lease, "take", take)
+    monkeypatch.setattr(stops, "end_resumable", print)  # where 8 s are not enough
+    before = signal.signal(signal.SIGTERM, refuse)
+    try:
+        assert main(["sweep", "seed_lstm", "--seeds", "2", "--workdir", ADDRESS]) == 85
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "preempted, saved; go on with" in capsys.readouterr().out
+
+
 def test_a_folder_that_is_not_whole_is_not_copied_back(remote, monkeypatch):
     monkeypatch.setattr(copies, "RENEW", 0.02)
     for name in ("checkpoints/4/data", "checkpoints/4.whole"):
