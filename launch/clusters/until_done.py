@@ -61,10 +61,11 @@ def _is_there(place: Slice, ended: int, poll: float) -> bool:
 
     Google tells of a slice that it took away a while after the connection is gone.
     """
-    for _ in range(LOOKS if ended == LOST else 1):
+    for look in range(LOOKS if ended == LOST else 1):
+        if look:
+            time.sleep(poll)
         if state(place) != "ACTIVE":
             return False
-        time.sleep(poll)
     return True
 
 

@@ -161,10 +161,7 @@ def _option(settings: Any, field: str, value: str) -> tuple[str, ...]:
     Raises:
       UserError: a switch that is neither true nor false.
     """
-    at = settings
-    for name in field.replace("-", "_").split("."):
-        at = at.get(name) if isinstance(at, dict) else getattr(at, name, None)
-    if not isinstance(at, bool):
+    if not isinstance(_typed(settings, field)[1], bool):
         return f"--{field}", value
     above, dot, last = field.rpartition(".")
     names = {"true": field, "false": f"{above}{dot}no-{last}"}
@@ -211,12 +208,18 @@ def _is_whole(settings: Any, one: Axis) -> bool:
     """Whether a range's values are whole numbers: by the type of the field."""
     if not all(WHOLE.fullmatch(end) for end in one.values):
         return False
+    kind, value = _typed(settings, one.field)
+    return float not in (kind, *typing.get_args(kind), type(value))
+
+
+def _typed(settings: Any, field: str) -> tuple[Any, Any]:
+    """A field's declared type and its value; None each where there is none."""
     at, kind = settings, None
-    for name in one.field.replace("-", "_").split("."):
+    for name in field.replace("-", "_").split("."):
         hints = {} if isinstance(at, dict) else typing.get_type_hints(type(at))
         kind = hints.get(name)
         at = at.get(name) if isinstance(at, dict) else getattr(at, name, None)
-    return float not in (kind, *typing.get_args(kind), type(at))
+    return kind, at
 
 
 def _draw(one: Axis, source: random.Random) -> str:
