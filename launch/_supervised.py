@@ -47,8 +47,9 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if lost and child.returncode == -signal.SIGABRT:
         print(
-            f"{arguments[0]}: another process of this run has ended; its own output "
-            f"says why. Start all of them again to go on from the last checkpoint",
+            f"{arguments[0]}: another process of this run has ended, or did not come "
+            f"in time; its own output says why. Start all of them again to go on from "
+            f"the last checkpoint",
             file=sys.stderr,
         )
         return PREEMPTED

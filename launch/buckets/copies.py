@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from launch.buckets.lease import RENEW, Lease
 from launch.buckets.mirror import Mirror
-from research.errors import UserError
-from research.training.stop import PREEMPTED, StopRequest, end_resumable
+from research.training.stop import StartAgainError, StopRequest, end_resumable
 
 EVERY = 30.0  # seconds between copies to the bucket
 # Seconds for the last copy after a notice. With the 8 s to save before it that is less
@@ -16,10 +15,8 @@ EVERY = 30.0  # seconds between copies to the bucket
 LAST = 15.0
 
 
-class CopyError(UserError):
-    """What was trained is here, and not all of it in the bucket: start again."""
-
-    exit_code = PREEMPTED
+class CopyError(StartAgainError):
+    """What was trained is here, and not all of it in the bucket."""
 
 
 class Copies:

@@ -169,12 +169,12 @@ class _Training:
                 self._window = None
             self._keep_for_replay(progress)
             if all(standing.diverged for standing in self.standings):
-                self._finish(progress)
+                self._finish(reason)
                 return "nan"
             if reason is not None and not last:
-                self._finish(progress)
+                self._finish(reason)
                 return reason
-        self._finish(progress)
+        self._finish(stop.reason)
         return "done"
 
     def _advance(self) -> Any:
@@ -302,14 +302,14 @@ class _Training:
                 if i not in self._replayed:
                     progress.say(str(problem))
 
-    def _finish(self, progress: RunProgress) -> None:
+    def _finish(self, reason: str | None) -> None:
         """Waits until the last state is committed.
 
         Raises:
           UserError: it cannot be saved.
         """
         with self._goodput.during("saving"):
-            self._saving.finish(self._save_standings, self.step)
+            self._saving.finish(self._save_standings, self.step, reason)
 
     def _validate(self, run: Run, state: Any, progress: RunProgress) -> None:
         now = self.step, self.seconds, state

@@ -26,7 +26,7 @@ from orbax.checkpoint import multihost
 
 from research.errors import UserError
 from research.training.axes import BATCH
-from research.training.stop import StopRequest, end_resumable
+from research.training.stop import StartAgainError, StopRequest, end_resumable
 
 # Seconds without a sign of life after which a process is taken for dead, and the others
 # are ended by jax's coordination service.
@@ -49,7 +49,8 @@ def joined(how: str, stop: StopRequest) -> Iterator[None]:
       stop: of this process.
 
     Raises:
-      UserError: `how` is none of these, or the others cannot be reached.
+      UserError: `how` is none of these, or does not say where the others are.
+      StartAgainError: the others are not there.
     """
     # It would swallow SIGTERM; `research.training.stop` answers it, and `Agreement`.
     jax.config.update("jax_enable_preemption_service", False)
@@ -64,7 +65,9 @@ def joined(how: str, stop: StopRequest) -> Iterator[None]:
         _meet()
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         line = str(error).partition("\n")[0]
-        raise UserError(
+        # A scheduler may have taken a machine back, or be slow to give the last one.
+        absent = isinstance(error, jax.errors.JaxRuntimeError)
+        raise (StartAgainError if absent else UserError)(
             f"the other processes of this run cannot be reached ({line}): start all "
             f"of them, within {START} s"
         ) from None

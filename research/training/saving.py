@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from research.errors import UserError
 from research.training.checkpoints import Checkpoints
 from research.training.runs import Standing
+from research.training.stop import StartAgainError
 
 RETRY_SECONDS = 10.0  # between attempts to save on a full disk or a lost folder
 
@@ -44,21 +45,24 @@ class Saving:
         self._tell_of_recovery()
         return self._retry_at is not None and time.perf_counter() > self._retry_at
 
-    def finish(self, save: Callable[[], None], step: int) -> None:
+    def finish(self, save: Callable[[], None], step: int, reason: str | None) -> None:
         """Waits until the last state is committed; one that failed has one more try.
 
         Args:
           save: saves all runs, by `begin` and `save`.
           step: of the last state.
+          reason: what the run was asked to stop for.
 
         Raises:
           UserError: it cannot be saved.
+          StartAgainError: the same, after a notice, which an older state answers too.
         """
         if self._has_failed():
             save()
             if self._has_failed():
                 folder, kept = self._every[0].folder, self._every[0].steps()[-1:]
-                raise UserError(
+                kind = StartAgainError if reason == "preempted" else UserError
+                raise kind(
                     f"step {step} cannot be saved; saved is {(kept or ['none'])[0]}: "
                     f"make room in {folder.parent}, or make it writable, and start "
                     f"again"

@@ -17,9 +17,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from research.errors import UserError
+
 NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
 PREEMPTED = 85  # exit code: saved, start me again
 SECONDS_TO_ANSWER = 8.0
+
+
+class StartAgainError(UserError):
+    """No mistake in what was asked for: the same command can come to a good end."""
+
+    exit_code = PREEMPTED
 
 
 class StopRequest:

@@ -178,6 +178,24 @@ def test_a_notice_that_one_cannot_answer_ends_all_as_resumable(told):
     assert "a notice to another process" in errors[told.index(NOT_TOLD)]
 
 
+def test_one_whose_others_do_not_come_says_start_again(launch, tmp_path):
+    """No mistake of the user's, upon which no scheduler would try again."""
+    impatient = "from research.training import processes\nprocesses.START = 2\n"
+    (tmp_path / "sitecustomize.py").write_text(impatient)
+    environment = {
+        supervised.VARIABLE: f"1/2@127.0.0.1:{unused_port()}",
+        "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, ROOT))),
+    }
+    workdir = tmp_path / "run"
+    command = "train", *launch.LSTM, "--workdir", workdir
+    with launch.start(*command, **environment) as process:
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 85, error
+    assert "another process of this run" in error.splitlines()[-1]
+    assert "did not come" in error
+    assert not workdir.exists()
+
+
 @full_form
 def test_no_notice_to_any_of_two_processes_loses_a_step(launch, together, tmp_path):
     """To either or both of them, and to both while they start; it ends as undisturbed.

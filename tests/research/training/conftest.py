@@ -31,14 +31,17 @@ def twelve_steps():
 
 @pytest.fixture(scope="session")
 def trained():
-    """Trains a job in a workdir, its record of a kind of one's own: the outcome."""
+    """Trains a job in a workdir, its record of a kind of one's own: the outcome.
 
-    def train(job, workdir, kind=Record):
+    Until `stop` is asked for, if it is given.
+    """
+
+    def train(job, workdir, kind=Record, stop=None):
         record = kind(workdir, {"config": {}})
         checkpoints = Checkpoints(workdir / "checkpoints")
         one = loop.Run(job, record, checkpoints, evaluator_of(job))
         try:
-            (outcome,) = loop.train(job.name, [one], StopRequest(), Goodput())
+            (outcome,) = loop.train(job.name, [one], stop or StopRequest(), Goodput())
         finally:
             checkpoints.close()
             record.close()

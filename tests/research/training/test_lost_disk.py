@@ -4,6 +4,8 @@ The disks are real: a tmpfs of 8 MB that a file fills, and a read-only mount ove
 """
 
 import contextlib
+import functools
+import signal
 import subprocess
 import time
 
@@ -17,6 +19,7 @@ from research.training.files import read_metrics
 from research.training.hashing import state_hash
 from research.training.job import prepare
 from research.training.record import Record
+from research.training.stop import StartAgainError, StopRequest
 
 
 def mount(*arguments):
@@ -63,8 +66,12 @@ def wait_for(checkpoint):
         time.sleep(0.005)
 
 
-def between(first, last, harm):
-    """A record of a disk that is harmed from one logged step, after 3, to another."""
+def between(first, last, harm, then=lambda: None):
+    """A record of a disk that is harmed from one logged step, after 3, to another.
+
+    Args:
+      then: called at the first of them.
+    """
 
     class Harmed(Record):
         harmed = contextlib.ExitStack()
@@ -74,6 +81,7 @@ def between(first, last, harm):
             if step == first:
                 wait_for(self.workdir / "checkpoints" / "3")
                 self.harmed.enter_context(harm(self.workdir))
+                then()
             if step == last:
                 self.harmed.close()
 
@@ -117,6 +125,14 @@ def test_a_run_that_cannot_be_saved_at_its_end_says_what_is(job, trained, disk, 
     text = str(refusal.value)
     assert "step 12 cannot be saved; saved is 3" in text
     assert Checkpoints(disk / "run" / "checkpoints").steps() == [3]
+
+
+def test_a_notice_on_a_full_disk_still_means_start_again(job, trained, disk):
+    stop = StopRequest()
+    notice = functools.partial(stop.handle, signal.SIGTERM, None)
+    with pytest.raises(StartAgainError, match="saved is 3") as told:
+        trained(job, disk / "run", between(4, 99, full, notice), stop)
+    assert told.value.exit_code == 85
 
 
 def test_a_step_that_cannot_be_kept_for_replay_is_told_and_leaves_nothing(disk):
