@@ -1,11 +1,13 @@
 """preflight NAME --target v5e-8: compiles the real step for hardware not here."""
 
 import json
+from collections.abc import Iterator, Mapping
 
 import jax
 
 from launch._settings import choose, take_flag, take_option
 from research.errors import UserError
+from research.experiment import Experiment
 
 OPTIONS = ("--target SLICE", "--largest-batch", "--json")
 
@@ -33,16 +35,29 @@ def main(arguments: list[str]) -> int:
     chosen = choose(rest[0], rest[1:], OPTIONS)
     fits = True
     runs = members(chosen.settings) or {chosen.name: chosen.settings}
-    for name, experiment in runs.items():
-        found = findings.find(name, experiment, place)
-        most = findings.largest_batch(name, experiment, place) if largest else None
+    for name, population in _programs(runs):
+        together = [*population.values()]
+        found = findings.find(name, together, place)
+        most = findings.largest_batch(name, together, place) if largest else None
         fits &= found.fits
         if as_json:
-            also = {"largest_batch": most and most._asdict()}
+            also = {"runs": [*population], "largest_batch": most and most._asdict()}
             print(json.dumps(found.to_dict() | also), flush=True)
             continue
-        for line in told.lines(found):
+        for line in told.lines(found, [*population]):
             print(line, flush=True)
         if most is not None:
             print(told.largest(most), flush=True)
     return 0 if fits else 1
+
+
+def _programs(
+    runs: Mapping[str, Experiment],
+) -> Iterator[tuple[str, dict[str, Experiment]]]:
+    """What one program trains at once: a run, its population, or some of that."""
+    from research import population
+
+    for name, experiment in runs.items():
+        members = population.members(experiment)
+        for group in population.alike(members):
+            yield name, {member: members[member] for member in group}

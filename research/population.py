@@ -30,7 +30,15 @@ def members(experiment: Experiment) -> dict[str, Experiment]:
     if population.seeds < 1:
         raise UserError(f"--population.seeds is {population.seeds}: give 1 or more")
     alone = dataclasses.replace(experiment, population=Population())
-    varied = dict(_parse(alone, entry) for entry in population.vary)
+    varied: dict[Setting, tuple[float, ...]] = {}
+    for entry in population.vary:
+        where, values = _parse(alone, entry)
+        if where in varied:
+            raise UserError(
+                f"--population.vary {entry}: {'.'.join(where)} is varied already: "
+                f"write all of its values in one entry"
+            )
+        varied[where] = values
     found = {}
     for values in itertools.product(*varied.values()):
         settings = dict(zip(varied, values, strict=True))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.errors
@@ -62,20 +63,20 @@ class Finding(NamedTuple):
         }
 
 
-def find(name: str, experiment: Experiment, target: Target) -> Finding:
-    """Traces and compiles the step.
+def find(name: str, experiments: Sequence[Experiment], target: Target) -> Finding:
+    """Traces and compiles the step of runs that one program trains.
 
     Raises:
       UserError: a mistake in the settings.
     """
-    job, unread = step.job_of(name, experiment, target)
-    return of_job(job, target, unread)
+    jobs, unread = step.jobs_of(name, experiments, target)
+    return of_jobs(jobs, target, unread)
 
 
-def of_job(job: Job, target: Target, unread: str | None = None) -> Finding:
-    """The same for a job whose data is at hand."""
-    began = time.perf_counter()
-    traced = step.trace(job, target)
+def of_jobs(jobs: Sequence[Job], target: Target, unread: str | None = None) -> Finding:
+    """The same for jobs whose data is at hand."""
+    began, job = time.perf_counter(), jobs[0]
+    traced = step.trace(jobs, target)
     seconds = time.perf_counter() - began
     found = Finding(
         job.name,
@@ -131,26 +132,29 @@ class Largest(NamedTuple):
     compiled: int  # steps
 
 
-def largest_batch(name: str, experiment: Experiment, target: Target) -> Largest:
+def largest_batch(
+    name: str, experiments: Sequence[Experiment], target: Target
+) -> Largest:
     """The largest batch that fits, to a sixteenth of itself.
 
     All of the data first, which small networks take; then halves of what is left.
     """
-    job, _ = step.job_of(name, experiment, target)
-    unit = target.devices * experiment.optimizer.accumulate
-    most = job.train.examples // unit
+    jobs, _ = step.jobs_of(name, experiments, target)
+    unit = target.devices * jobs[0].experiment.optimizer.accumulate
+    most = jobs[0].train.examples // unit
 
     reasons: dict[int, str | None] = {}  # of every batch that was tried
 
     def fits(shares: int) -> bool:
-        wanted = dataclasses.replace(job.experiment, batch_size=shares * unit)
-        reasons[shares] = of_job(job._replace(experiment=wanted), target).why_not
+        wanted = [_with_batch(job, shares * unit) for job in jobs]
+        reasons[shares] = of_jobs(wanted, target).why_not
         return reasons[shares] is None
 
     if most and fits(most):
         return Largest(most * unit, None, None, 1)
     good, bad = 0, most
-    candidate = min(max(job.experiment.batch_size // unit, 1), max(most - 1, 1))
+    now = jobs[0].experiment.batch_size // unit
+    candidate = min(max(now, 1), max(most - 1, 1))
     while bad - good > max(1, good // 16):
         if fits(candidate):
             good = candidate
@@ -159,3 +163,8 @@ def largest_batch(name: str, experiment: Experiment, target: Target) -> Largest:
             bad = candidate
             candidate = (good + bad) // 2
     return Largest(good * unit, bad * unit, reasons.get(bad), len(reasons))
+
+
+def _with_batch(job: Job, size: int) -> Job:
+    wanted = dataclasses.replace(job.experiment, batch_size=size)
+    return job._replace(experiment=wanted)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,7 +13,6 @@ from kernels.lstm import choices, gpu_tiles, tpu_compile, tpu_tiles
 from kernels.lstm.dispatch import BACKENDS, passed_over
 from launch.ahead import products
 from launch.ahead.targets import Target, devices
-from research import population
 from research.data import find as find_data
 from research.errors import UserError
 from research.experiment import Experiment
@@ -64,15 +63,31 @@ class Compiled(NamedTuple):
     memory: Any  # jax's CompiledMemoryStats
 
 
-def job_of(name: str, experiment: Experiment, target: Target) -> tuple[Job, str | None]:
-    """The job that `train` would run, and why its data was not read, or None.
+def jobs_of(
+    name: str, experiments: Sequence[Experiment], target: Target
+) -> tuple[list[Job], str | None]:
+    """The jobs that `train` would run, and why their data was not read, or None.
 
-    Only shapes matter here: a data set that cannot be had, but says what its pictures
-    are, is taken at its word.
+    Args:
+      name: of the experiment.
+      experiments: its runs that one program trains, see `population.alike`.
+      target: to compile for.
 
     Raises:
       UserError: what `train` would refuse on that target.
     """
+    first, unread = _first_job(name, experiments[0], target)
+    jobs = [first, *(with_settings(first, other) for other in experiments[1:])]
+    if experiments[0].data.placement == "host":
+        layout.refuse_seeds(jobs)
+    return jobs, unread
+
+
+def _first_job(
+    name: str, experiment: Experiment, target: Target
+) -> tuple[Job, str | None]:
+    """Only shapes matter here: a data set that cannot be had, but says what its
+    pictures are, is taken at its word."""
     refuse_wrong(experiment, target.devices)
     dataset = find_data(experiment.data, experiment.batch_size)
     task = task_of(experiment, dataset)
@@ -92,20 +107,24 @@ def job_of(name: str, experiment: Experiment, target: Target) -> tuple[Job, str 
     return Job(name, experiment, task, dataset, train, train), None
 
 
-def trace(job: Job, target: Target) -> Traced:
+def trace(jobs: Sequence[Job], target: Target) -> Traced:
     """The step of `research.training.loop`, traced and lowered for every device.
+
+    Args:
+      jobs: trained at once.
+      target: to compile for.
 
     Raises:
       UserError: the batch does not divide, or exceeds the data.
     """
-    experiment = job.experiment
+    job, experiment = jobs[0], jobs[0].experiment
     refuse_wrong(experiment, target.devices)
     if experiment.batch_size > job.train.examples:
         raise UserError(
             f"--batch-size {experiment.batch_size} exceeds the {job.train.examples} "
             f"training examples of {experiment.data.name}: take at most that"
         )
-    members = Members(_jobs(job))
+    members = Members(jobs)
     place = layout.of(experiment, len(members.jobs), devices(target), target.hosts)
     ranks = place.ranks
     with compiling_for(target):
@@ -174,19 +193,6 @@ def compiling_for(target: Target) -> Iterator[None]:
     else:
         with gpu_tiles.compiling_for(gpu_tiles.H100):
             yield
-
-
-def _jobs(job: Job) -> list[Job]:
-    """The job itself, or those of its population."""
-    members = population.members(job.experiment)
-    if len(members) == 1:
-        return [job]
-    if len(population.alike(members)) > 1:
-        raise UserError("this population is of several programs: name one member")
-    jobs = [with_settings(job, one) for one in members.values()]
-    if job.experiment.data.placement == "host":
-        layout.refuse_seeds(jobs)
-    return jobs
 
 
 def _kernels(seen: list[choices.Choice]) -> list[Kernel]:

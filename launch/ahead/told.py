@@ -1,6 +1,6 @@
 """A finding in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from launch.ahead.findings import Finding, Largest
 from launch.ahead.step import Kernel
@@ -10,14 +10,16 @@ SHOWN = ("parameters", "optimizer", "other_state", "data", "padding", "activatio
          "temporaries", "program")  # fmt: skip
 
 
-def lines(found: Finding) -> Iterator[str]:
-    """The finding, for a terminal."""
+def lines(found: Finding, runs: Sequence[str]) -> Iterator[str]:
+    """The finding, for a terminal; `runs` are those that the step trains at once."""
     target = found.target
     yield (
         f"{found.experiment} on {target.name} ({target.devices} devices, chips in "
         f"{target.topology}), batch {found.batch_size}: "
         f"{found.batch_size // found.ranks} a device"
     )
+    if len(runs) > 1:
+        yield f"  trains {len(runs)} runs at once: {runs[0]} … {runs[-1]}"
     if found.unread:
         yield f"  the data was not read, only its shapes used ({found.unread})"
     yield f"  fits: {'yes' if found.fits else 'no, ' + str(found.why_not)}"

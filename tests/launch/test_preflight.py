@@ -7,6 +7,7 @@ import pytest
 
 from launch._settings import choose
 from launch.ahead import step, targets
+from research import population
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("libtpu"), reason="needs libtpu"
@@ -79,13 +80,27 @@ def test_a_population_is_dealt_out_as_train_deals_it(lstm_on_a_slice):
     for seeds, ranks, own, places in ((8, 1, 1, 8), (3, 4, 2, 4)):
         options = ["--batch-size", "96", "--population.seeds", str(seeds)]
         experiment = choose("seed_lstm", [*options, "--on-nan", "skip"]).settings
-        traced = step.trace(step.job_of("x", experiment, place)[0], place)
+        runs = [*population.members(experiment).values()]
+        traced = step.trace(step.jobs_of("x", runs, place)[0], place)
         assert traced.ranks == ranks
         assert traced.state.skipped.shape == (own,)
         (arguments, _) = traced.lowered.args_info
         assert arguments[0].skipped.shape == (places,)
         share = 8 * own // ranks  # as much as so many of the eight devices had
         assert traced.work.flops == share * lstm_on_a_slice["flops_per_device"]
+
+
+def test_a_population_of_several_programs_is_told_one_by_one(launch):
+    """A float that is 0 for some of the runs may change what is traced."""
+    vary = "--population.seeds 2 --population.vary task.penalties.r1=0,0.1,0.2"
+    code, out, error = preflight(launch, f"ring {vary} --target v5e-1 --json")
+    assert code == 0, error
+    without, penalised = map(json.loads, out.splitlines())
+    assert without["runs"] == ["r1_0-seed_0", "r1_0-seed_1"]
+    runs = [f"r1_{weight}-seed_{seed}" for weight in (0.1, 0.2) for seed in (0, 1)]
+    assert penalised["runs"] == runs
+    of_one = without["memory_bytes_per_device"]["parameters"] / 2
+    assert penalised["memory_bytes_per_device"]["parameters"] == 4 * of_one
 
 
 @pytest.mark.parametrize(
@@ -133,22 +148,22 @@ def test_the_largest_batch_is_found_between_what_fits_and_what_does_not(monkeypa
     job._replace = lambda experiment: SimpleNamespace(experiment=experiment)
     limit = 800
 
-    def of_job(job, target):
-        fits = job.experiment.batch_size <= limit
+    def of_jobs(jobs, target):
+        fits = jobs[0].experiment.batch_size <= limit
         return SimpleNamespace(why_not=None if fits else "too large")
 
-    monkeypatch.setattr(findings.step, "job_of", lambda *_: (job, None))
-    monkeypatch.setattr(findings, "of_job", of_job)
+    monkeypatch.setattr(findings.step, "jobs_of", lambda *_: ([job], None))
+    monkeypatch.setattr(findings, "of_jobs", of_jobs)
     place = targets.find("v5e-8")
-    found = findings.largest_batch("x", experiment, place)
+    found = findings.largest_batch("x", [experiment], place)
     assert found.batch_size <= limit < found.refused
     assert found.refused - found.batch_size <= found.batch_size / 8
     assert found.batch_size % 8 == found.refused % 8 == 0
     assert found.why_not == "too large"
     limit = 4000
-    assert findings.largest_batch("x", experiment, place)[:3] == (4000, None, None)
+    assert findings.largest_batch("x", [experiment], place)[:3] == (4000, None, None)
     limit = 0
-    assert findings.largest_batch("x", experiment, place).batch_size == 0
+    assert findings.largest_batch("x", [experiment], place).batch_size == 0
 
 
 def test_what_does_not_fit_is_told_with_its_layer(launch):

@@ -63,6 +63,13 @@ def test_what_cannot_vary_is_refused(experiment, entry, says):
     assert "\n" not in str(refusal.value)
 
 
+def test_one_setting_twice_is_refused(experiment):
+    twice = ("optimizer.learning-rate=1e-3", "optimizer.learning_rate=1e-4")
+    says = r"=1e-4: optimizer\.learning_rate is varied already: write all"
+    with pytest.raises(UserError, match=says):
+        population.members(of(experiment, *twice))
+
+
 @pytest.mark.parametrize("values", ["0.1,0.10000001", "0.1,0.1"])
 def test_values_of_one_name_are_refused(experiment, values):
     """The one run would take the other's workdir."""
