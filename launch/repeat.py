@@ -20,9 +20,9 @@ def main(arguments: list[str]) -> int:
     from launch.train import EXIT_CODES, verdict_of
     from research.errors import UserError
     from research.settings import from_dict
-    from research.training.files import read_json
+    from research.training.files import read_json, read_starts
     from research.training.run import run_all
-    from research.training.stamp import differing, stamp
+    from research.training.stamp import changes_on_the_way, differing, stamp
     from research.training.stop import listening
 
     old = buckets.reading(options.workdir)
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if read_json(old / "summary.json")["verdict"] != "done":
         raise UserError(f"{old} did not come to its end: `launch/run train` it first")
     experiment, now = from_dict(about["config"]), stamp()
-    changed = differing(about["stamp"], now)
+    changed = differing(about["stamp"], now) + changes_on_the_way(read_starts(old))
     with listening() as stop, buckets.training(place, stop) as new:
         refuse_of_another_time(new, now)
         before = ended_at(new)

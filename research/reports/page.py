@@ -145,7 +145,8 @@ def _origin(run: Run) -> dict[str, Any]:
     """How a run was made, by the words of the page."""
     stamp = run.stamp
     commit = stamp.get("commit") or "not a git checkout"
-    return {
+    changes = {"went on with": "; ".join(run.changes)} if run.changes else {}
+    return changes | {
         "command": stamp["command"],
         "commit": f"{commit}, changed since" if stamp.get("dirty") else commit,
         "device": f"{stamp['devices']} × {stamp['device']}",

@@ -1,5 +1,6 @@
 """What a finished or running workdir holds, read for a report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,8 @@ import numpy as np
 from research import parts
 from research.errors import UserError
 from research.metrics.measured import Measured
-from research.training.files import read_json, read_metrics
+from research.training.files import read_json, read_metrics, read_starts
+from research.training.stamp import changes_on_the_way
 
 
 class Run(NamedTuple):
@@ -24,6 +26,7 @@ class Run(NamedTuple):
     metrics: dict[str, Measured]  # final numbers, {} while it is not finished
     medium: str  # what its samples are, a file in research/media
     samples: np.ndarray | None  # the last drawn
+    changes: Sequence[str] = ()  # of the stamp, by later starts
 
     @property
     def pictures(self) -> np.ndarray | None:
@@ -90,6 +93,7 @@ def read_run(workdir: Path) -> Run:
             },
             medium=about.get("medium", "pictures"),
             samples=_samples(workdir),
+            changes=changes_on_the_way(read_starts(workdir)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(

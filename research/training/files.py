@@ -23,6 +23,18 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
     return found
 
 
+def read_starts(workdir: Path) -> list[dict[str, Any]]:
+    """`step` and `stamp` of the start, and of each later one made with something else.
+
+    Raises:
+      UserError: no run there, or a damaged file.
+    """
+    first = read_json(workdir / "config.json").get("stamp", {})
+    file = workdir / "starts.json"
+    later = read_json(file) if file.exists() else []
+    return [{"step": 0, "stamp": first}, *later]
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 

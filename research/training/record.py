@@ -2,6 +2,7 @@
 
 config.json     `experiment`, `claim`, `family`, `medium`, `config`, `stamp`; hashes of
                 the `data`
+starts.json     `step` and `stamp` of each later start that was made with something else
 metrics.jsonl   one JSON object a log step, `step` and `seconds` first
 tensorboard/    the same as events
 samples/        samples of fixed noise at each checkpoint, in their medium's format
@@ -32,11 +33,13 @@ from research.training.events import Events
 from research.training.files import (
     read_json,
     read_metrics,
+    read_starts,
     refusing,
     write_json,
     write_text,
 )
 from research.training.hashing import by_name
+from research.training.stamp import differing
 
 # It warns of each NaN in lines of its own; a run's end says so in one.
 logging.getLogger("tensorboardX.x2num").setLevel(logging.ERROR)
@@ -70,6 +73,7 @@ class Record:
             a run of other settings.
         """
         self.workdir = workdir
+        self._stamp: dict[str, Any] = about.get("stamp", {})
         self._events: Events | None = None
         self._lines: IO[bytes] | None = None
         self._unwritten = b""  # lines that a full disk refused
@@ -95,11 +99,21 @@ class Record:
         lines = [line for line in read_metrics(self.workdir) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(path, text)
+        self._keep_stamp(step)
         with refusing(self.workdir):
             (self.workdir / "end.json").unlink(missing_ok=True)
             self._lines = path.open("ab", buffering=0)
             self._events = Events(self.workdir / "tensorboard", step + 1)
         return lines[-1]["seconds"] if lines else 0.0
+
+    def _keep_stamp(self, step: int) -> None:
+        """Writes what the steps after `step` are made with, if that is new."""
+        first, *known = read_starts(self.workdir)
+        kept = [start for start in known if start["step"] < step]
+        if differing([first, *kept][-1]["stamp"], self._stamp):
+            kept.append({"step": step, "stamp": self._stamp})
+        if kept != known:
+            write_json(self.workdir / "starts.json", kept)
 
     def metrics(self, step: int, seconds: float, values: dict[str, float]) -> None:
         """Appends one line, and the same to the events."""

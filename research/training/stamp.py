@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import importlib.metadata
+import itertools
 import os
 import platform
 import shlex
@@ -85,6 +86,19 @@ def differing(
                 found.append(f"{name}: the files are not those of then")
                 break
             found.append(f"{field} {old} → {new}")
+    return found
+
+
+def changes_on_the_way(starts: list[dict[str, Any]]) -> list[str]:
+    """What a run went on with that it had not begun with, a line a change.
+
+    Args:
+      starts: of `research.training.files.read_starts`.
+    """
+    found = []
+    for then, now in itertools.pairwise(starts):
+        changes = "; ".join(differing(then["stamp"], now["stamp"]))
+        found.append(f"from step {now['step']} on: {changes}")
     return found
 
 

@@ -74,6 +74,18 @@ def test_a_number_that_changed_is_named(run, tmp_path):
         compare(workdir, other)
 
 
+def test_a_run_that_went_on_with_other_code_is_told_so(run, launch, tmp_path):
+    workdir, _ = run
+    old = tmp_path / "old"
+    shutil.copytree(workdir, old)
+    stamp = json.loads((old / "config.json").read_text())["stamp"] | {"commit": "abc"}
+    (old / "starts.json").write_text(json.dumps([{"step": 8, "stamp": stamp}]))
+    code, out, error = launch.within("repeat", old)
+    assert code == 0, error
+    assert "not as it was: from step 8 on: commit " in out
+    assert " → abc\n" in out
+
+
 def test_the_stamp_has_all_that_a_run_is_made_from(run):
     workdir, _ = run
     stamp = json.loads((workdir / "config.json").read_text())["stamp"]

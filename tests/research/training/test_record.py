@@ -14,7 +14,7 @@ from PIL import Image
 from research.data import stacked_digits
 from research.errors import UserError
 from research.media import pictures
-from research.training import files
+from research.training import files, stamp
 from research.training.record import FREE_FIELDS, Record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -257,3 +257,26 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         files.write_text(path, "cut short by what UTF-8 cannot hold: \udc80")
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_what_later_starts_were_made_with_is_kept_for_the_steps_that_they_made(run):
+    run.rewind(0)
+    run.close()
+    known = []
+    # Commit, and the step that it goes on from; which steps are whose after that.
+    for commit, step, whose in [
+        ("1", 3, {0: "1"}),
+        ("2", 5, {0: "1", 5: "2"}),
+        ("2", 6, {0: "1", 5: "2"}),
+        ("1", 7, {0: "1", 5: "2", 7: "1"}),
+        ("3", 5, {0: "1", 5: "3"}),
+        ("1", 4, {0: "1"}),
+    ]:
+        record = Record(run.workdir, ABOUT | {"stamp": {"commit": commit}})
+        record.rewind(step)
+        record.close()
+        found = files.read_starts(run.workdir)
+        assert {it["step"]: it["stamp"]["commit"] for it in found} == whose
+        known.append(stamp.changes_on_the_way(found))
+    assert known[0] == known[-1] == []
+    assert known[3] == ["from step 5 on: commit 1 → 2", "from step 7 on: commit 2 → 1"]
