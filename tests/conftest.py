@@ -1,9 +1,13 @@
 """Settings that JAX must see before it is imported, and what all tests share."""
 
+import functools
 import gc
 import os
+import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 # Four CPU devices, so that data parallelism is tested on any machine; several of them
 # starve XLA's thread pool unless it has threads to spare (four for each device).
@@ -23,10 +27,42 @@ gc.set_threshold(50_000, 20, 100)
 # First what starts processes and waits for them, so that it is not what is left at the
 # end, when the others have nothing to do.
 WAITS = ("chaos", "launch")
+# What compares whole runs whose programs differ in form, bit for bit.
+RUNS = (*WAITS, "research/training", "research/tasks")
 
 
 def pytest_collection_modifyitems(items):
-    def others(item):
-        return item.path.relative_to(Path(__file__).parent).parts[0] not in WAITS
+    items.sort(key=lambda item: not _is_of(item, WAITS))
 
-    items.sort(key=others)
+
+@pytest.fixture(scope="module", autouse=True)
+def fused_loops(request):
+    """XLA's older way to make fused loops, where whole runs are not compared.
+
+    The newer one is a third of the CPU time of kernels' and models' tests. In the older
+    one programs of one meaning round differently. A flag would be the whole process's.
+    """
+    takes_newer = _is_of(request.node, RUNS)
+    if takes_newer and "jax" not in sys.modules:
+        return
+    import jax
+    from jax._src import compiler
+
+    now = getattr(compiler, "get_compile_options", None)
+    older = getattr(now, "func", None) is _with_older_loops
+    if now is None or takes_newer != older:
+        return  # of another jax, which takes its time, or already so
+    jax.clear_caches()  # they do not ask how a program was compiled
+    compiler.get_compile_options = (
+        now.args[0] if takes_newer else functools.partial(_with_older_loops, now)
+    )
+
+
+def _with_older_loops(newer, *args, env_options_overrides=None, **named):
+    flags = {"xla_cpu_use_fusion_emitters": False} | (env_options_overrides or {})
+    return newer(*args, env_options_overrides=flags, **named)
+
+
+def _is_of(item, folders):
+    below = item.path.relative_to(Path(__file__).parent).as_posix()
+    return below.startswith(folders)
