@@ -1,5 +1,6 @@
 """Reading a compiled program: what it sends, and what it holds at its fullest."""
 
+import functools
 import math
 import re
 from typing import NamedTuple
@@ -20,6 +21,7 @@ ALIASES = {"parameter", "constant", "bitcast", "tuple", "get-tuple-element"}
 _ARRAY = re.compile(r"\b(\w+)\[([\d,]*)\](?:\{([^}]*)\})?")
 _LINE = re.compile(r"^\s+(?:ROOT )?(%[\w.-]+) = (.*)$")
 _OPERATION = re.compile(r"(?:^|\s)([a-z][a-z\d-]*)\(")
+_COMPUTATION = re.compile(r"^(ENTRY )?(%[\w.-]+) .*\{$")
 
 
 class Collective(NamedTuple):
@@ -38,22 +40,31 @@ class _Made(NamedTuple):
 
 
 def collectives(text: str) -> list[Collective]:
-    """What a program exchanges, by kind.
+    """What a program exchanges in one run of it, by kind.
 
-    An exchange in a loop is counted once: the step of a task has none there.
+    An exchange in a loop counts as often as the loop turns; of a loop whose length the
+    program does not say one turn is counted, which makes the sum a lower bound.
     """
-    found = {}
-    for line in text.splitlines():
-        if not (match := _LINE.match(line)):
-            continue
-        shape, operation = _split(match[2])
-        kind = operation.removesuffix("-start")
-        if kind in COLLECTIVES:
-            before = found.get(kind, Collective(kind, 0, 0))
-            # A started gather's result holds its operand too.
-            size = size_of(shape) / (2 if operation == "all-gather-start" else 1)
-            found[kind] = Collective(kind, before.calls + 1, before.bytes + int(size))
-    return sorted(found.values(), key=lambda c: -c.bytes)
+    parts, entry = _computations(text)
+
+    @functools.cache
+    def of(name: str) -> dict[str, Collective]:
+        found: dict[str, Collective] = {}
+        for definition in parts[name]:
+            shape, operation = _split(definition)
+            kind = operation.removesuffix("-start")
+            if kind in COLLECTIVES:
+                # A started gather's result holds its operand too.
+                size = size_of(shape) / (2 if operation == "all-gather-start" else 1)
+                _add(found, Collective(kind, 1, int(size)))
+            elif not operation.endswith(("-done", "-update")):  # its start has counted
+                turns = _turns(definition, parts) if operation == "while" else 1
+                for called in _called(definition, parts):
+                    for one in of(called).values():
+                        _add(found, one, turns)
+        return found
+
+    return sorted(of(entry).values(), key=lambda c: -c.bytes)
 
 
 def forward_share(text: str) -> float:
@@ -108,6 +119,46 @@ def _split(definition: str) -> tuple[str, str]:
         return definition, ""
     plain = re.sub(r"/\*.*?\*/", "", definition)
     return plain[: found.start()], found[1]
+
+
+def _computations(text: str) -> tuple[dict[str, list[str]], str]:
+    """Definitions of each computation, and the name of the first."""
+    parts: dict[str, list[str]] = {}
+    entry, inside = "", []
+    for line in text.splitlines():
+        if match := _COMPUTATION.match(line):
+            inside = parts[match[2]] = []
+            entry = match[2] if match[1] else entry
+        elif match := _LINE.match(line):
+            inside.append(match[2])
+    return parts, entry
+
+
+def _called(definition: str, parts: dict[str, list[str]]) -> list[str]:
+    """Computations that an instruction runs."""
+    names = re.findall(r"%[\w.-]+", definition.split("metadata=")[0])
+    return [name for name in names if name in parts]
+
+
+def _turns(definition: str, parts: dict[str, list[str]]) -> int:
+    """How often a loop turns; 1 where that is not written.
+
+    XLA for CPU and GPU writes it down. The TPU's does not; `lax.scan` counts from 0
+    up to a constant.
+    """
+    if known := re.search(r'"known_trip_count":\{"n":"(\d+)"', definition):
+        return int(known[1])
+    condition = re.search(r"condition=(%[\w.-]+)", definition)
+    asked = parts[condition[1]] if condition else []
+    limits = [m[1] for one in asked if (m := re.search(r"constant\((\d+)\)", one))]
+    up_to = any("compare(" in one and "direction=LT" in one for one in asked)
+    return int(limits[0]) if up_to and len(limits) == 1 else 1
+
+
+def _add(found: dict[str, Collective], one: Collective, turns: int = 1) -> None:
+    kind, calls, size = one
+    _, before, bytes_before = found.get(kind, (kind, 0, 0))
+    found[kind] = Collective(kind, before + turns * calls, bytes_before + turns * size)
 
 
 def _entry(text: str) -> dict[str, _Made]:

@@ -14,6 +14,19 @@ WRITTEN = """HloModule jit_step, is_scheduled=true
   ROOT %add.9 = f32[] add(%a, %b)
 }
 
+%until.1 (p.1: (s32[], f32[8])) -> pred[] {
+  %constant.8 = s32[]{:T(128)} constant(5), metadata={op_name="jit(_fun)/shard_map"}
+  %p.1 = (s32[]{:T(128)}, f32[8]{0:T(128)}) parameter(0)
+  %turn.1 = s32[]{:T(128)} get-tuple-element(%p.1), index=0
+  ROOT %lt.57 = pred[]{:T(512)} compare(%turn.1, %constant.8), direction=LT, backend_config={"flag_configs":[]}
+}
+
+%body.1 (p.2: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %p.2 = (s32[]{:T(128)}, f32[8]{0:T(128)}) parameter(0)
+  %sent.1 = f32[8]{0:T(128)} get-tuple-element(%p.2), index=1
+  ROOT %all-to-all.1 = f32[8]{0:T(128)} all-to-all(%sent.1)
+}
+
 ENTRY %main.1 (p.0: f32[256]) -> f32[256] {
   %p.0 = f32[256]{0:T(256)} parameter(0)
   %act.1 = f32[256]{0:T(256)} tanh(%p.0), metadata={op_name="jit(f)/jvp(Net)/tanh"}
@@ -22,14 +35,16 @@ ENTRY %main.1 (p.0: f32[256]) -> f32[256] {
   %tmp.1 = bf16[256]{0} negate(%p.0), metadata={op_name="jit(f)/transpose(jvp(Net))/n"}
   %all-reduce.1 = (f32[256]{0}, f32[]{:T(128)}) all-reduce(%tmp.1, /*index=1*/%act.1), to_apply=%sum
   %gather-start.1 = (f32[64]{0}, f32[256]{0}) all-gather-start(%tmp.1)
+  %while.1 = (s32[]{:T(128)}, f32[8]{0:T(128)S(1)}) while(%start.1), condition=%until.1, body=%body.1, metadata={op_name="jit(_fun)/shard_map/while"}
   ROOT %out.1 = f32[256]{0} add(%view.1, %view.1)
 }
 """  # noqa: E501
 
 
 def test_collectives_and_their_bytes():
-    reduced, gathered = program.collectives(WRITTEN)
+    reduced, gathered, in_turns = program.collectives(WRITTEN)
     assert reduced == ("all-reduce", 1, 256 * 4 + 4)
+    assert in_turns == ("all-to-all", 5, 5 * 8 * 4)  # in a loop as libtpu writes one
     assert gathered == ("all-gather", 1, (64 + 256) * 4 // 2)
 
 
@@ -44,6 +59,8 @@ def test_what_the_forward_pass_left_at_the_fullest_moment():
 
 
 def test_a_real_program_of_four_devices():
+    """A mean in a loop, as where D is updated several times, and one after it."""
+
     def step(w, x):
         def loss(w):
             h = x
@@ -51,14 +68,17 @@ def test_a_real_program_of_four_devices():
                 h = jnp.tanh(h @ w)
             return h.sum()
 
-        return w - jax.lax.pmean(jax.grad(loss)(w), "batch")
+        def update(w, _):
+            return w - jax.lax.pmean(jax.grad(loss)(w), "batch"), None
+
+        return update(jax.lax.scan(update, w, length=3)[0], None)[0]
 
     stepped = jax.pmap(step, axis_name="batch")
     text = (
         stepped.lower(jnp.zeros((4, 8, 8)), jnp.zeros((4, 512, 8))).compile().as_text()
     )
     (found,) = program.collectives(text)
-    assert found == ("all-reduce", 1, 8 * 8 * 4)
+    assert found == ("all-reduce", 4, 4 * 8 * 8 * 4)
     # Five layers' outputs wait for the way back.
     assert program.forward_share(text) > 0.5
 
