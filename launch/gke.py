@@ -55,10 +55,9 @@ def main(arguments: list[str]) -> int:
         namespace,
     )
     text = json.dumps(jobset.manifest(wanted), indent=2) + "\n"
-    if out is not None:
-        tools.keep(text, out)
-    if submit:
-        print(tools.output(["kubectl", "create", "-f", "-"], text))
-    elif out is None:
+    with tools.kept(text, out):
+        if submit:
+            print(tools.output(["kubectl", "create", "-f", "-"], text))
+    if not submit and out is None:
         print(text, end="")
     return 0

@@ -68,11 +68,9 @@ def read(arguments: list[str]) -> tuple[dict, bool, str | None, list[str]]:
 def deliver(job: slurm.Job, submit: bool, out: str | None) -> int:
     """Prints, keeps or submits a script."""
     text = slurm.script(job)
-    if out is not None:
-        tools.keep(text, out)
-    if submit:
-        tools.needed("sbatch")
-        print(f"job {slurm.submit(job)}: logs in {job.logs}/slurm_*.txt")
-    elif out is None:
+    with tools.kept(text, out):
+        if submit:
+            print(f"job {slurm.submit(job)}: logs in {job.logs}/slurm_*.txt")
+    if not submit and out is None:
         print(text, end="")
     return 0

@@ -4,6 +4,7 @@ SLURM sends SIGTERM some time before the limit and at a preemption. `train` save
 ends with code 85, upon which the script puts the job back into the queue.
 """
 
+import contextlib
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -76,12 +77,20 @@ def submit(job: Job) -> str:
     """Hands the job to SLURM; its number.
 
     Raises:
-      UserError: no SLURM here, or it refuses.
+      UserError: no SLURM here, or it refuses. No folder is left for its logs.
     """
     tools.needed("sbatch")
     text = script(job)
+    new = [at for at in (job.logs, *job.logs.parents) if not at.exists()]
+    # Before the job may start: SLURM makes no folder for its output.
     job.logs.mkdir(parents=True, exist_ok=True)
-    return tools.output(["sbatch", "--parsable"], text).partition(";")[0]
+    try:
+        return tools.output(["sbatch", "--parsable"], text).partition(";")[0]
+    except BaseException:
+        with contextlib.suppress(OSError):  # another command's files are in it
+            for folder in new:
+                folder.rmdir()
+        raise
 
 
 def runner(words: str | None) -> tuple[str, ...]:

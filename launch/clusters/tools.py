@@ -4,7 +4,8 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,31 @@ def refuse_settings(settings: Any, ranks: int) -> None:
             task_of(one, find_data(one.data, one.batch_size))
 
 
-def keep(text: str, out: str) -> None:
-    """Writes a new file and tells its name.
+@contextmanager
+def kept(text: str, out: str | None) -> Iterator[None]:
+    """Writes a new file and tells its name after the block, which may fail: then no
+    file is left, and the same command can be given again.
+
+    Args:
+      text: the file's.
+      out: its name; None: nothing is written.
 
     Raises:
       UserError: it exists, or cannot be written.
     """
+    if out is None:
+        yield
+        return
+    _write_new(text, out)
+    try:
+        yield
+    except BaseException:
+        Path(out).unlink(missing_ok=True)
+        raise
+    print(out)
+
+
+def _write_new(text: str, out: str) -> None:
     buckets.refuse("--out", out)
     try:
         with Path(out).open("x") as file:
@@ -84,7 +104,6 @@ def keep(text: str, out: str) -> None:
         raise UserError(f"--out {out} exists: name a new file") from None
     except OSError as error:
         raise UserError(f"--out {out} cannot be written ({error.strerror})") from None
-    print(out)
 
 
 def name_for(text: str, longest: int = 40) -> str:

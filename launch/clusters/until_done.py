@@ -44,6 +44,7 @@ def run(
     Raises:
       UserError: Google refuses the request. Nothing is left of it, if it is ours.
     """
+    say(shlex.join(describe(place)))  # again and again from now on
     while True:
         _bring_up(place, request, say, poll)
         ended = _on_slice(place, code, arguments, say)
@@ -53,7 +54,7 @@ def run(
             return ended
         else:
             say(f"the slice was lost (code {ended}): asking for a new one")
-        _clear(place, request)
+        _clear(place, request, say)
 
 
 def _is_there(place: Slice, ended: int, poll: float) -> bool:
@@ -69,13 +70,13 @@ def _is_there(place: Slice, ended: int, poll: float) -> bool:
     return True
 
 
-def _clear(place: Slice, request: Request) -> None:
+def _clear(place: Slice, request: Request, say: Callable[[str], None]) -> None:
     """Takes a request away that has lost its slice; one that waits is not this one."""
     now = state(place)
     if now == "ACTIVE":
         return
     if now != "NONE" and now not in WAITING:
-        remove(place)
+        remove(place, say)
     request.ours = False
 
 
@@ -94,7 +95,7 @@ def _bring_up(
     told = None
     while now != "ACTIVE":
         if now not in WAITING:
-            raise _ended(place, request, now)
+            raise _ended(place, request, now, say)
         if now != told:
             say(f"{place.name}: {now or 'asked for'}")
             told = now
@@ -113,7 +114,9 @@ def _ask(place: Slice, request: Request, say: Callable[[str], None]) -> None:
         raise
 
 
-def _ended(place: Slice, request: Request, state: str) -> UserError:
+def _ended(
+    place: Slice, request: Request, state: str, say: Callable[[str], None]
+) -> UserError:
     """What to say of a request that came to nothing; ours is taken back."""
     why = f"the request for {place.target.name} ended as {state}"
     if not request.ours:
@@ -121,7 +124,7 @@ def _ended(place: Slice, request: Request, state: str) -> UserError:
             f"{why}, and was there before this run: give another --name, or delete it "
             f"with: {shlex.join(delete(place))}"
         )
-    remove(place)
+    remove(place, say)
     return UserError(
         f"{why}: another --zone may have one; nothing is left of the request"
     )
@@ -152,12 +155,13 @@ def state(place: Slice) -> str:
     return _patiently(describe(place)).strip()
 
 
-def remove(place: Slice) -> None:
+def remove(place: Slice, say: Callable[[str], None] = print) -> None:
     """Gives the slice and the request back, if they are there.
 
     Raises:
       ToolError: they may be there still.
     """
+    say(shlex.join(delete(place)))
     _patiently(delete(place))
 
 

@@ -156,12 +156,24 @@ def test_submitted_through_kubectl(capsys, fake):
         ('error: no matches for kind "JobSet"', "no matches for kind"),
     ],
 )
-def test_a_refusal_is_a_line(capsys, fake, error, says):
+def test_a_refusal_is_a_line_and_leaves_nothing(capsys, tmp_path, fake, error, says):
     fake("kubectl").answer("create", err=error, code=1)
+    assert_refused(capsys, tmp_path / "job.json", says)
+
+
+def test_without_kubectl_it_says_so_and_leaves_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert_refused(capsys, tmp_path / "job.json", "no `kubectl` on PATH: install")
+
+
+def assert_refused(capsys, file, says):
     command = ["gke", "seed_gan", "--workdir", BUCKET, "--target", "v5e-8"]
-    assert main([*command, "--submit"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    assert main([*command, "--submit", "--out", str(file)]) == 2
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
     assert says in line
+    assert said.out == ""
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ def gcloud(fake):
     return found
 
 
-def test_a_run_from_request_to_teardown(gcloud, capsys):
+def test_a_run_from_request_to_teardown(gcloud, capfd):
     gcloud.answer("describe", out="ACTIVE")
+    gcloud.answer("--command=cd gan", out="step 40: told by a worker\n")
     assert main([*COMMAND.split(), "--teardown", "yes"]) == 0
     calls = gcloud.calls
     (create,) = where(calls, "create")
@@ -60,7 +61,13 @@ def test_a_run_from_request_to_teardown(gcloud, capsys):
     (delete,) = where(calls, "delete")
     assert calls.index(delete) == len(calls) - 1
     assert {"--force", "--quiet"} <= set(delete)
-    assert "mine is deleted" in capsys.readouterr().out
+    # Each command before it runs, and the workers' words as they come.
+    lines = capfd.readouterr().out.splitlines()
+    shown = [create, prepare, copy, unpack, train, delete]
+    places = [lines.index(shlex.join(["gcloud", *call])) for call in shown]
+    assert places == sorted(places)
+    assert lines[places[4] + 1] == "step 40: told by a worker"
+    assert lines[places[5] + 1] == "mine is deleted"
 
 
 def test_every_worker_of_several_is_told_to_find_the_others(gcloud):

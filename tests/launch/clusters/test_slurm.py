@@ -101,18 +101,30 @@ def test_mistakes(capsys, more, says):
 
 def test_without_slurm_it_says_so_and_leaves_nothing(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    folder = tmp_path / "run"
-    assert main(script("--submit", "--workdir", str(folder))) == 2
-    assert "there is no `sbatch` on PATH" in capsys.readouterr().err
-    assert not folder.exists()
+    command = script("--submit", "--workdir", f"{tmp_path}/a", "--out", f"{tmp_path}/b")
+    assert main(command) == 2
+    said = capsys.readouterr()
+    assert "there is no `sbatch` on PATH" in said.err
+    assert said.out == ""
+    assert not [*tmp_path.iterdir()]
 
 
-def test_a_refusal_is_a_line(capsys, tmp_path, fake):
-    fake("sbatch").answer("", err="sbatch: error: Access/permission denied", code=1)
-    assert main(script("--submit", "--workdir", str(tmp_path))) == 2
+def test_a_refusal_is_a_line_and_leaves_nothing(capsys, tmp_path, fake):
+    sbatch, file = fake("sbatch"), tmp_path / "job.sh"
+    sbatch.answer("", err="sbatch: error: Access/permission denied", code=1, times=1)
+    sbatch.answer("", out="7;mine")
+    before, folder = {*tmp_path.iterdir()}, tmp_path / "new" / "run"
+    command = script("--submit", "--workdir", str(folder), "--out", str(file))
+    assert main(command) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "permission denied" in line
     assert "ask for the role" in line
+    assert {*tmp_path.iterdir()} == before
+    assert main(command) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"job 7: logs in {folder}/slurm_*.txt", str(file)]
+    assert folder.is_dir()
+    assert file.read_text().startswith("#!/usr/bin/env bash\n#SBATCH")
 
 
 def test_the_scripts_own_rules():
