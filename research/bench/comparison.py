@@ -1,4 +1,5 @@
-"""The main job as a user runs it: its time and memory, and how soon it resumes.
+"""The main job as a user runs it: its time and memory, how soon it resumes, and what
+saving and the host's batches take of a run.
 
 Whole processes on this machine, the compilation cache as it is found.
 """
@@ -17,6 +18,11 @@ from typing import Any
 
 TRAIN = [sys.executable, "-m", "launch", "train"]
 SHORT_RUN = ["steady_gan", "--budget", "minutes", "--log-every", "1"]
+# The article's pair at its full width, with what takes time beside the steps.
+FED_RUN = [
+    "seed_gan", "--steps", "200", "--batch-size", "128", "--checkpoint-every", "100",
+    "--data.placement", "host", "--score-pictures", "400",
+]  # fmt: skip
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -29,6 +35,20 @@ def rows() -> Iterator[dict[str, Any]]:
         yield _row("peak memory", peak / 2**20, "GiB")
     with tempfile.TemporaryDirectory() as folder:
         yield _row("resumed to first step", seconds_to_resume(Path(folder)), "s")
+    with tempfile.TemporaryDirectory() as folder:
+        for what, share in shares(Path(folder)).items():
+            yield _row(what, 100 * share, "%", "seed_gan")
+
+
+def shares(workdir: Path) -> dict[str, float]:
+    """Of FED_RUN: saving's share of the wall time, waiting's of a step's."""
+    _finish(subprocess.Popen([*TRAIN, *FED_RUN, "--workdir", workdir]))
+    found = json.loads((workdir / "summary.json").read_text())
+    wall = found["wall_seconds"]
+    return {
+        "saving every 100 steps": wall["saving"] / sum(wall.values()),
+        "waiting for batches": found["host_share"]["median"],
+    }
 
 
 def seconds_to_resume(workdir: Path) -> float:
@@ -66,10 +86,12 @@ def _finish(run: subprocess.Popen) -> None:
         raise RuntimeError(f"{run.args} ended with code {run.returncode}")
 
 
-def _row(what: str, value: float, unit: str) -> dict[str, Any]:
+def _row(
+    what: str, value: float, unit: str, case: str = "gan_vs_lstm"
+) -> dict[str, Any]:
     return {
         "bench": "comparison",
-        "case": "gan_vs_lstm",
+        "case": case,
         "backend": "ours",
         "what": what,
         "median": value,
