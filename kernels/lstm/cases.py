@@ -60,6 +60,14 @@ CASES = (
     Shape("masked_reversed", 9, 4, 3, 6, 0, False, True, True, True, True),
     # More rows than a thread's tile, cells that do not fill a vector.
     Shape("tall", 5, 33, 4, 37, 0, False, False, True, True, False),
+    # Many steps of many rows, cells beyond a vector's and a lane's, a wide input.
+    Shape("sums_in_chunks", 40, 20, 5, 70, 0, False, True, True, True, tags=("sizes",)),
+    Shape("wide_input", 3, 17, 520, 130, h_mask=True, tags=("sizes",)),
+    Shape("wide_input_row", 5, 1, 520, 130, reverse=True, tags=("sizes",)),
+    Shape("beyond_a_vector", 33, 5, 7, 129, tags=("sizes",)),
+    Shape("rows_and_cells", 40, 17, 96, 200, tags=("sizes",)),
+    Shape("many_cells", 2, 3, 5, 640, tags=("sizes",)),
+    Shape("many_steps", 1024, 4, 32, 128, tags=("sizes",)),
     # The shapes that CPU speed is judged by.
     Shape("words", 100, 64, 256, 256, tags=("bench",)),
     Shape("words_wide", 35, 20, 650, 650, tags=("bench",)),

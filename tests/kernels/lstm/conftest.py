@@ -97,7 +97,8 @@ def problem(shape: Shape, dtype: str = "float64", scale: float = 0.6) -> Problem
     cotangents = Cotangents(
         normal(batch, time, out), normal(batch, out), normal(batch, hidden)
     )
-    lengths = random.permutation(np.r_[0, 1, time, time - 2]) if shape.lengths else None
+    ends = np.resize([0, 1, time, time - 2], batch)
+    lengths = random.permutation(ends) if shape.lengths else None
     resets = random.random((batch, time)) < 0.3 if shape.resets else None
     return Problem(shape, arrays, cotangents, lengths, resets)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,28 @@ def test_value_and_gradients_are_the_oracles(case, policy, oracle):
         one = one._replace(**{kept: getattr(cotangents, kept)})
         exact = oracle.gradient(p, jax.tree.map(np.asarray, one))
         oracle.near(run(arrays, one)[1], exact, relative=1e-5)
+
+
+@pytest.mark.parametrize("case", tagged("sizes"), ids=str)
+@pytest.mark.parametrize(
+    "backend", ["native", pytest.param("xla", marks=pytest.mark.wide)]
+)
+def test_large_sizes_are_the_oracles(backend, case, oracle):
+    """Sums over more rows than a chunk's, x·wx made before the sweep, many cells."""
+    p = oracle.problem(case, "float32", scale=0.6 if case.features < 100 else 0.2)
+    arrays, cotangents = oracle.on_device(p, "float32")
+    run = oracle.compiled(p, jit=oracle.quickly, backend=backend, residuals="store")
+    outputs, gradient = run(arrays, cotangents)
+    oracle.near(outputs, oracle.forward(p), 3e-6)
+    oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=5e-6)
+
+
+def test_each_way_through_the_code_is_taken_by_a_size_above():
+    header = native.SOURCE.with_name("native_weights.h").read_text()
+    chunk = int(re.findall(r"kChunk = (\d+)", header)[0])
+    assert any(c.time * c.batch > 2 * chunk and c.lengths for c in tagged("sizes"))
+    given = [c for c in tagged("sizes") if not native.streams(c.case())]
+    assert {c.batch for c in given} == {1, 17}
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
