@@ -1,6 +1,7 @@
 """gke NAME --target v5e-8: a JobSet that trains on Kubernetes, on TPUs or GPUs."""
 
 import json
+from functools import partial
 
 from launch._settings import choose, take_flag, take_number, take_option
 from launch.ahead import targets
@@ -55,9 +56,6 @@ def main(arguments: list[str]) -> int:
         namespace,
     )
     text = json.dumps(jobset.manifest(wanted), indent=2) + "\n"
-    with tools.kept(text, out):
-        if submit:
-            print(tools.output(["kubectl", "create", "-f", "-"], text))
-    if not submit and out is None:
-        print(text, end="")
+    create = partial(tools.output, ["kubectl", "create", "-f", "-"], text)
+    tools.deliver(text, out, create if submit else None)
     return 0

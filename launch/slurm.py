@@ -1,5 +1,6 @@
 """slurm NAME: a batch script that trains on a SLURM cluster, requeued until done."""
 
+from functools import partial
 from pathlib import Path
 
 from launch import buckets
@@ -67,10 +68,6 @@ def read(arguments: list[str]) -> tuple[dict, bool, str | None, list[str]]:
 
 def deliver(job: slurm.Job, submit: bool, out: str | None) -> int:
     """Prints, keeps or submits a script."""
-    text = slurm.script(job)
-    with tools.kept(text, out):
-        if submit:
-            print(f"job {slurm.submit(job)}: logs in {job.logs}/slurm_*.txt")
-    if not submit and out is None:
-        print(text, end="")
+    submission = partial(slurm.submit, job) if submit else None
+    tools.deliver(slurm.script(job), out, submission)
     return 0

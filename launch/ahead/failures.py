@@ -22,16 +22,16 @@ def sentence(
     if not re.search(r"RESOURCE_EXHAUSTED|[Oo]ut of memory|Oom|would exceed", message):
         return None
     if re.search(r"vmem", message, re.IGNORECASE):
+        named = _layer(message)  # the largest array may be another layer's
         return (
-            f"a kernel does not fit into the on-chip memory (VMEM) of {target.name}"
-            f"{_asked(message)}: it belongs to {_layer(message) or layer.name}; fewer "
-            f"examples a device, fewer hidden units there, or backend 'xla' for it, "
-            f"would help"
+            f"a kernel {f'of {named} ' if named else ''}does not fit into the on-chip "
+            f"memory (VMEM) of {target.name}{_asked(message)}; fewer examples a "
+            f"device, fewer units in its layer, or backend 'xla' for that, would help"
         )
     return (
         f"out of memory on {target.name}{_asked(message)}: the largest array is "
-        f"{layer.shape}, {layer.bytes / 2**30:.2f} GiB, of "
-        f"{_layer(message) or layer.name}; {SMALLER}, would help: {largest_help}"
+        f"{layer.shape}, {layer.bytes / 2**30:.2f} GiB, of {layer.name}; {SMALLER}, "
+        f"would help: {largest_help}"
     )
 
 

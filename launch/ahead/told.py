@@ -10,8 +10,16 @@ SHOWN = ("parameters", "optimizer", "other_state", "data", "padding", "activatio
          "temporaries", "program")  # fmt: skip
 
 
-def lines(found: Finding, runs: Sequence[str]) -> Iterator[str]:
-    """The finding, for a terminal; `runs` are those that the step trains at once."""
+def lines(
+    found: Finding, runs: Sequence[str], most: Largest | None = None
+) -> Iterator[str]:
+    """The finding, for a terminal.
+
+    Args:
+      found: what is told.
+      runs: those that the step trains at once.
+      most: the end of a search, if there was one.
+    """
     target = found.target
     yield (
         f"{found.experiment} on {target.name} ({target.devices} devices, chips in "
@@ -49,6 +57,8 @@ def lines(found: Finding, runs: Sequence[str]) -> Iterator[str]:
             f"  traced in {found.trace_seconds:.1f} s, compiled in "
             f"{found.compile_seconds:.1f} s; nothing was run"
         )
+    if most is not None:
+        yield largest(most)
 
 
 def largest(found: Largest) -> str:

@@ -74,7 +74,7 @@ exit "$code"
 
 
 def submit(job: Job) -> str:
-    """Hands the job to SLURM; its number.
+    """Hands the job to SLURM; its number and where the logs are, in words.
 
     Raises:
       UserError: no SLURM here, or it refuses. No folder is left for its logs.
@@ -85,12 +85,13 @@ def submit(job: Job) -> str:
     # Before the job may start: SLURM makes no folder for its output.
     job.logs.mkdir(parents=True, exist_ok=True)
     try:
-        return tools.output(["sbatch", "--parsable"], text).partition(";")[0]
+        number = tools.output(["sbatch", "--parsable"], text).partition(";")[0]
     except BaseException:
         with contextlib.suppress(OSError):  # another command's files are in it
             for folder in new:
                 folder.rmdir()
         raise
+    return f"job {number}: logs in {job.logs}/slurm_*.txt"
 
 
 def runner(words: str | None) -> tuple[str, ...]:

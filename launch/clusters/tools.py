@@ -4,10 +4,10 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from launch import buckets
 from research import population
@@ -71,35 +71,53 @@ def refuse_settings(settings: Any, ranks: int) -> None:
             task_of(one, find_data(one.data, one.batch_size))
 
 
-@contextmanager
-def kept(text: str, out: str | None) -> Iterator[None]:
-    """Writes a new file and tells its name after the block, which may fail: then no
-    file is left, and the same command can be given again.
+def deliver(text: str, out: str | None, submit: Callable[[], str] | None) -> None:
+    """Keeps a text in a new file and submits it, both or neither; else prints it.
 
     Args:
       text: the file's.
+      out: its name, or None.
+      submit: hands the text to a cluster and returns what is to be told.
+
+    Raises:
+      UserError: the file exists, or cannot be written, or the cluster refuses.
+    """
+    with kept(out) as keep:
+        keep(text)
+        if submit is not None:
+            print(submit())
+    if out is not None:
+        print(out)
+    elif submit is None:
+        print(text, end="")
+
+
+@contextmanager
+def kept(out: str | None) -> Iterator[Callable[[str], object]]:
+    """Yields what writes to a new file; where the block fails none is left, so that
+    the same command can be given again.
+
+    Args:
       out: its name; None: nothing is written.
 
     Raises:
       UserError: it exists, or cannot be written.
     """
     if out is None:
-        yield
+        yield lambda _: None
         return
-    _write_new(text, out)
-    try:
-        yield
-    except BaseException:
-        Path(out).unlink(missing_ok=True)
-        raise
-    print(out)
+    with _new(out) as file:
+        try:
+            yield lambda text: file.write(text) and file.flush()
+        except BaseException:
+            Path(out).unlink(missing_ok=True)
+            raise
 
 
-def _write_new(text: str, out: str) -> None:
+def _new(out: str) -> TextIO:
     buckets.refuse("--out", out)
     try:
-        with Path(out).open("x") as file:
-            file.write(text)
+        return Path(out).open("x")
     except FileExistsError:
         raise UserError(f"--out {out} exists: name a new file") from None
     except OSError as error:

@@ -28,11 +28,15 @@ def preflight(launch, command):
 
 
 @pytest.fixture(scope="module")
-def lstm_on_a_slice(launch):
-    command = "seed_lstm --batch-size 96 --target v5e-8 --json"
+def lstm_on_a_slice(launch, tmp_path_factory):
+    """Its JSON, from the file that is written beside the words."""
+    file = tmp_path_factory.mktemp("found") / "lstm.json"
+    command = f"seed_lstm --batch-size 96 --target v5e-8 --out {file}"
     code, out, error = preflight(launch, command)
     assert code == 0, error
-    return json.loads(out)
+    assert "fits: yes" in out
+    assert "s; nothing was run" in out
+    return json.loads(file.read_text())
 
 
 def test_an_lstm_takes_the_tpu_kernel_and_its_gradients_are_sent(lstm_on_a_slice):
@@ -49,6 +53,16 @@ def test_an_lstm_takes_the_tpu_kernel_and_its_gradients_are_sent(lstm_on_a_slice
     (sums,) = found["collectives"]
     assert sums["kind"] == "all-reduce"
     assert parameters <= sums["bytes"] <= parameters + 64
+
+
+def test_what_the_json_holds(lstm_on_a_slice):
+    assert set(lstm_on_a_slice) == {
+        "experiment", "runs", "target", "topology", "chips", "devices", "hosts",
+        "batch_size", "batch_per_device", "fits", "why_not", "memory_bytes_per_device",
+        "kernels", "flops_per_device", "lower_bound", "collectives", "peaks_per_device",
+        "trace_seconds", "compile_seconds", "data_not_read", "largest_batch",
+    }  # fmt: skip
+    assert lstm_on_a_slice["compile_seconds"] > 0
 
 
 def test_memory_adds_up_and_adam_has_two_moments(lstm_on_a_slice):
@@ -172,7 +186,8 @@ def test_what_does_not_fit_is_told_with_its_layer(launch):
     assert code == 1
     assert "fits: no, out of memory on v5e-1 (it asks for " in out
     assert "smaller --batch-size" in out
-    assert "GiB, of " in out
+    # Gates of every time step, with their gradient the most that this model holds.
+    assert "f32[784,20000,512], 29.91 GiB, of SequenceClassifier/Lstm_0/Lstm_0;" in out
 
 
 def test_data_that_cannot_be_had_is_known_by_its_shapes(launch, monkeypatch, tmp_path):
@@ -209,10 +224,15 @@ def test_data_that_cannot_be_had_is_known_by_its_shapes(launch, monkeypatch, tmp
             "ring --population.seeds 2 --data.placement host --target v5e-8",
             "the same batches, and their seeds differ",
         ),
+        (f"ring --target v5e-8 --out {__file__}", "exists: name a new file"),
+        ("ring --target v5e-8 --out /nowhere/a", "cannot be written (No such file"),
     ],
 )
-def test_mistakes(launch, command, says):
-    code, out, error = preflight(launch, command)
+def test_mistakes(launch, command, says, tmp_path):
+    file = tmp_path / "found.json"
+    more = "" if "--out" in command else f" --out {file}"
+    code, out, error = preflight(launch, command + more)
     assert (code, out) == (2, "")
     (line,) = error.splitlines()
     assert says in line
+    assert not file.exists()

@@ -120,8 +120,7 @@ def test_out_of_memory_is_a_sentence_with_a_layer_and_a_way_out():
     told = failures.sentence(VMEM, LAYER, place, "…")
     assert told is not None
     assert "asks for 256 MiB of 128" in told
-    assert "VMEM" in told
-    assert "Lstm/Layer_0" in told
+    assert "a kernel of Lstm/Layer_0 does not fit into the on-chip memory (VMEM)" in told
     scoped = (
         "RESOURCE_EXHAUSTED: CompileTimeScopedVmemOom: Scoped allocation with size "
     )
@@ -130,4 +129,6 @@ def test_out_of_memory_is_a_sentence_with_a_layer_and_a_way_out():
     )
     assert told is not None
     assert "asks for 17.02M of 16.00M" in told
+    assert "a kernel does not fit" in told
+    assert LAYER.name not in told  # the largest array, and not the kernel's layer
     assert failures.sentence("INTERNAL: a bug", LAYER, place, "…") is None
