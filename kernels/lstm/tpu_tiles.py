@@ -35,6 +35,15 @@ class Between(NamedTuple):
     backward: int
 
 
+class Spilled(NamedTuple):
+    """The least between blocks where a forward sweep in 32 bits writes no gates: the
+    compiler then moves its products about, and they wait in VMEM."""
+
+    rows: int  # "few" are up to so many
+    few: int  # bytes a row and cell
+    many: int
+
+
 class Generation(NamedTuple):
     """One kind of TPU core, and what its compiler takes of its VMEM beyond blocks.
 
@@ -50,25 +59,21 @@ class Generation(NamedTuple):
     vmem: int  # bytes that a kernel can use
     narrow: Between  # where x has 16 bits
     full: Between  # where it has 32: the matrix units take each factor in three parts
+    spilled: Spilled
 
 
 SMALL = Between(1408 * KIB, 22, 70)  # 32 bits, units of 128
 LARGE = Between(1408 * KIB, 22, 33)  # of 256
-V4 = Between(768 * KIB, 17, 37), Between(1408 * KIB, 22, 60)
+V4 = Between(768 * KIB, 17, 37), Between(1408 * KIB, 22, 60), Spilled(88, 122, 0)
+V5E = Between(256 * KIB, 8, 33), SMALL, Spilled(40, 130, 0)
+V5P = Between(640 * KIB, 8, 33), SMALL, Spilled(40, 130, 0)
+V6E = Between(640 * KIB, 8, 33), LARGE, Spilled(128, 82, 53)  # and v7x
 GENERATIONS = {
     "v4": Generation(128, "TPU v4", "v4:2x2x1", 16 * MIB, *V4),
-    "v5e": Generation(
-        128, "TPU v5 lite", "v5e:2x2", 128 * MIB, Between(256 * KIB, 8, 33), SMALL
-    ),
-    "v5p": Generation(
-        128, "TPU v5", "v5p:2x2x1", int(63.9 * MIB), Between(640 * KIB, 8, 33), SMALL
-    ),
-    "v6e": Generation(
-        256, "TPU v6 lite", "v6e:2x2", 128 * MIB, Between(640 * KIB, 8, 33), LARGE
-    ),
-    "v7x": Generation(
-        256, "TPU7x", "tpu7x:2x2x1", int(63.9 * MIB), Between(640 * KIB, 8, 33), LARGE
-    ),
+    "v5e": Generation(128, "TPU v5 lite", "v5e:2x2", 128 * MIB, *V5E),
+    "v5p": Generation(128, "TPU v5", "v5p:2x2x1", int(63.9 * MIB), *V5P),
+    "v6e": Generation(256, "TPU v6 lite", "v6e:2x2", 128 * MIB, *V6E),
+    "v7x": Generation(256, "TPU7x", "tpu7x:2x2x1", int(63.9 * MIB), *V6E),
 }
 
 
@@ -252,8 +257,13 @@ def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
         step += hidden * WIDE * (sweep.keep is not None)
         step += 4 * hidden * narrow * (sweep.keep == "gates")
     between = values_between(sweep, generation)
-    row += (between.backward if sweep.backward else between.forward) * hidden
-    return between.flat + fixed + rows * row + 2 * time * rows * step
+    cell = between.backward if sweep.backward else between.forward
+    spill = between.flat + rows * hidden * cell
+    if not sweep.backward and narrow == WIDE and sweep.keep != "gates":
+        waits = GENERATIONS[generation].spilled
+        cell = waits.few if rows <= waits.rows else waits.many
+        spill = max(spill, rows * hidden * cell)
+    return spill + fixed + rows * row + 2 * time * rows * step
 
 
 def values_between(sweep: Sweep, generation: str) -> Between:

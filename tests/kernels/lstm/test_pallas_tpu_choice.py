@@ -49,12 +49,35 @@ def test_on_a_tpu_it_is_taken():
 
 
 @pytest.mark.parametrize(
+    ("generation", "rows", "hidden", "taken"),
+    [
+        ("v4", 64, 512, 11_202_560),
+        ("v4", 80, 512, 12_357_632),
+        ("v4", 40, 768, 16_289_792),
+        ("v5e", 32, 640, 11_280_384),
+        ("v5p", 32, 640, 11_284_480),
+        ("v5e", 32, 1024, 24_203_264),
+        ("v6e", 64, 512, 9_912_320),
+        ("v6e", 192, 512, 19_517_440),
+        ("v6e", 160, 640, 21_037_056),
+    ],
+)
+def test_what_waits_in_vmem_where_no_gates_are_kept(generation, rows, hidden, taken):
+    """`taken`: by the compiler's own word, float32, two steps at a time."""
+    sweep = SWEEP._replace(itemsize=4, keep=None, hidden=hidden, projected=hidden)
+    need = tpu_tiles.need(sweep, rows, 2, generation)
+    assert taken <= need <= 1.12 * taken + tpu_tiles.LARGE.flat
+
+
+@pytest.mark.parametrize(
     ("generation", "change", "said"),
     [
         ("v5e", {}, None),
         ("v4", {"hidden": 1024, "projected": 1024, "batch": 8}, None),
         ("v4", {"hidden": 2048, "projected": 2048, "batch": 8}, r"v4 has 16"),
         ("v5p", {"hidden": 2048, "projected": 2048, "batch": 8}, None),
+        ("v7x", {"hidden": 2048, "projected": 2048, "batch": 8}, None),
+        ("v5e", {"hidden": 2560, "projected": 2560, "batch": 8}, None),
         ("v7x", {"hidden": 3072, "projected": 3072, "batch": 8}, r"v7x has 64"),
         ("v6e", {"hidden": 2560, "projected": 2560, "batch": 8}, None),
         ("v6e", {"hidden": 4096, "projected": 4096}, r"wh \[4096, 16384\].*has 128"),
