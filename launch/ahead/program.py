@@ -50,10 +50,13 @@ def collectives(text: str) -> list[Collective]:
     @functools.cache
     def of(name: str) -> dict[str, Collective]:
         found: dict[str, Collective] = {}
-        for definition in parts[name]:
+        started = _started(parts[name])
+        for made, definition in parts[name].items():
             shape, operation = _split(definition)
             kind = operation.removesuffix("-start")
             if kind in COLLECTIVES:
+                if "chain_id=" in definition and made not in started:
+                    continue
                 # A started gather's result holds its operand too.
                 size = size_of(shape) / (2 if operation == "all-gather-start" else 1)
                 _add(found, Collective(kind, 1, int(size)))
@@ -121,26 +124,37 @@ def _split(definition: str) -> tuple[str, str]:
     return plain[: found.start()], found[1]
 
 
-def _computations(text: str) -> tuple[dict[str, list[str]], str]:
-    """Definitions of each computation, and the name of the first."""
-    parts: dict[str, list[str]] = {}
-    entry, inside = "", []
+def _computations(text: str) -> tuple[dict[str, dict[str, str]], str]:
+    """Definitions in each computation by their names, and the name of the first."""
+    parts: dict[str, dict[str, str]] = {}
+    entry, inside = "", {}
     for line in text.splitlines():
         if match := _COMPUTATION.match(line):
-            inside = parts[match[2]] = []
+            inside = parts[match[2]] = {}
             entry = match[2] if match[1] else entry
         elif match := _LINE.match(line):
-            inside.append(match[2])
+            inside[match[1]] = match[2]
     return parts, entry
 
 
-def _called(definition: str, parts: dict[str, list[str]]) -> list[str]:
+def _started(part: dict[str, str]) -> set[str]:
+    """Exchanges that begin here, of those that the TPU's compiler spreads over others'
+    work: it writes such a one again in each fusion that takes it further."""
+    return {
+        operand
+        for definition in part.values()
+        if "AsyncCollectiveStart" in definition
+        for operand in re.findall(r"%[\w.-]+", definition.split("metadata=")[0])
+    }
+
+
+def _called(definition: str, parts: dict[str, dict[str, str]]) -> list[str]:
     """Computations that an instruction runs."""
     names = re.findall(r"%[\w.-]+", definition.split("metadata=")[0])
     return [name for name in names if name in parts]
 
 
-def _turns(definition: str, parts: dict[str, list[str]]) -> int:
+def _turns(definition: str, parts: dict[str, dict[str, str]]) -> int:
     """How often a loop turns; 1 where that is not written.
 
     XLA for CPU and GPU writes it down. The TPU's does not; `lax.scan` counts from 0
@@ -149,7 +163,7 @@ def _turns(definition: str, parts: dict[str, list[str]]) -> int:
     if known := re.search(r'"known_trip_count":\{"n":"(\d+)"', definition):
         return int(known[1])
     condition = re.search(r"condition=(%[\w.-]+)", definition)
-    asked = parts[condition[1]] if condition else []
+    asked = [*parts[condition[1]].values()] if condition else []
     limits = [m[1] for one in asked if (m := re.search(r"constant\((\d+)\)", one))]
     up_to = any("compare(" in one and "direction=LT" in one for one in asked)
     return int(limits[0]) if up_to and len(limits) == 1 else 1

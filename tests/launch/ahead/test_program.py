@@ -27,6 +27,18 @@ WRITTEN = """HloModule jit_step, is_scheduled=true
   ROOT %all-to-all.1 = f32[8]{0:T(128)} all-to-all(%sent.1)
 }
 
+%begun.1 (p.3: f32[1,4]) -> (f32[1,4], f32[8,4]) {
+  %p.3 = f32[1,4]{1,0} parameter(0)
+  %permute.1 = f32[8,4]{1,0} collective-permute(%p.3), channel_id=1, frontend_attributes={chain_id="0"}
+  ROOT %custom-call.9 = (f32[1,4]{1,0}, f32[8,4]{1,0}) custom-call(%permute.1), custom_call_target="AsyncCollectiveStart"
+}
+
+%further.1 (p.4: f32[1,4]) -> f32[8,4] {
+  %p.4 = f32[1,4]{1,0} parameter(0)
+  %permute.2 = f32[8,4]{1,0} collective-permute(%p.4), channel_id=1, frontend_attributes={chain_id="0"}
+  ROOT %custom-call.8 = f32[8,4]{1,0} custom-call(%p.4, %permute.2), custom_call_target="AsyncCollectiveDone"
+}
+
 ENTRY %main.1 (p.0: f32[256]) -> f32[256] {
   %p.0 = f32[256]{0:T(256)} parameter(0)
   %act.1 = f32[256]{0:T(256)} tanh(%p.0), metadata={op_name="jit(f)/jvp(Net)/tanh"}
@@ -36,15 +48,18 @@ ENTRY %main.1 (p.0: f32[256]) -> f32[256] {
   %all-reduce.1 = (f32[256]{0}, f32[]{:T(128)}) all-reduce(%tmp.1, /*index=1*/%act.1), to_apply=%sum
   %gather-start.1 = (f32[64]{0}, f32[256]{0}) all-gather-start(%tmp.1)
   %while.1 = (s32[]{:T(128)}, f32[8]{0:T(128)S(1)}) while(%start.1), condition=%until.1, body=%body.1, metadata={op_name="jit(_fun)/shard_map/while"}
+  %begin.1 = (f32[1,4]{1,0:S(1)}, f32[8,4]{1,0:S(1)}) fusion(%p.0), kind=kCustom, calls=%begun.1
+  %done.1 = f32[8,4]{1,0:S(1)} fusion(%begin.1), kind=kCustom, calls=%further.1
   ROOT %out.1 = f32[256]{0} add(%view.1, %view.1)
 }
 """  # noqa: E501
 
 
 def test_collectives_and_their_bytes():
-    reduced, gathered, in_turns = program.collectives(WRITTEN)
+    reduced, gathered, in_turns, spread = program.collectives(WRITTEN)
     assert reduced == ("all-reduce", 1, 256 * 4 + 4)
     assert in_turns == ("all-to-all", 5, 5 * 8 * 4)  # in a loop as libtpu writes one
+    assert spread == ("collective-permute", 1, 8 * 4 * 4)  # and one beside other work
     assert gathered == ("all-gather", 1, (64 + 256) * 4 // 2)
 
 
