@@ -236,6 +236,21 @@ def outputs_and_gradient(p: Problem, jit: Callable = jax.jit, **options):
     return jit(both)
 
 
+def swapped(columns, one: int, other: int):
+    """The same columns of gates, two of the gates in each other's place."""
+    parts = jnp.split(columns, 4, axis=-1)
+    parts[one], parts[other] = parts[other], parts[one]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def apart(run, arrays: Arrays, cotangents: Cotangents):
+    """Cotangents of which all but one are zero, for each, and the gradient by them."""
+    for kept in Cotangents._fields:
+        one = jax.tree.map(jnp.zeros_like, cotangents)
+        one = one._replace(**{kept: getattr(cotangents, kept)})
+        yield jax.tree.map(np.asarray, one), run(arrays, one)[1]
+
+
 def distances(got, want) -> dict[str, tuple[float, float]]:
     """For each leaf: the largest difference, and the relative L2 one."""
     found = {}
@@ -267,6 +282,8 @@ class Tools(NamedTuple):
     quickly: Any  # jax.jit
     near: Any
     distances: Any
+    apart: Any
+    swapped: Any
 
 
 @pytest.fixture(scope="session")
@@ -280,4 +297,6 @@ def oracle() -> Tools:
         QUICKLY,
         near,
         distances,
+        apart,
+        swapped,
     )

@@ -38,8 +38,11 @@ def test_float64_is_the_oracle(case, policy, oracle):
         arrays, cotangents = oracle.on_device(p, "float64")
         run = oracle.compiled(p, jit=oracle.quickly, backend=HERE, residuals=policy)
         outputs, gradient = run(arrays, cotangents)
+        apart = list(oracle.apart(run, arrays, cotangents))
     oracle.near(outputs, oracle.forward(p), 1e-13)
     oracle.near(gradient, oracle.gradient(p, p.cotangents), 1e-11, 1e-11)
+    for one, got in apart:
+        oracle.near(got, oracle.gradient(p, one), 1e-11, 1e-11)
 
 
 # y, c, then relative L2 of each gradient: the gates of test_lstm_values.py.
@@ -119,8 +122,9 @@ def test_one_step_and_its_derivatives(oracle):
     oracle.near(all_of(HERE), all_of(None), relative=1e-5)
 
 
-@pytest.mark.parametrize("mapped", ["x", "weights"])
-def test_vmap_is_a_loop(mapped, oracle):
+@pytest.fixture(scope="module")
+def slopes(oracle):
+    """A call's x and weights, their gradient, and the same compiled."""
     p = oracle.problem(CASES["ragged"], "float32")
     (x, weights, _, _), cotangents = oracle.on_device(p, "float32")
 
@@ -128,19 +132,32 @@ def test_vmap_is_a_loop(mapped, oracle):
         y, last = lstm(x, weights, backend=HERE, **p.options())
         return jnp.vdot(y, cotangents.y) + jnp.vdot(last.c, cotangents.c)
 
-    slopes = jax.value_and_grad(value, (0, 1))
-    run = oracle.quickly(slopes)
-    many = [jax.tree.map(lambda a: jnp.stack([a, 0.5 * a]), w) for w in (x, weights)]
-    if mapped == "x":
-        got = oracle.quickly(jax.vmap(slopes, (0, None)))(many[0], weights)
-        alone = [run(many[0][i], weights) for i in range(2)]
-    else:
-        got = oracle.quickly(jax.vmap(slopes, (None, 0)))(x, many[1])
-        alone = [run(x, jax.tree.map(lambda a: a[i], many[1])) for i in range(2)]  # noqa: B023
+    of = jax.value_and_grad(value, (0, 1))
+    return x, weights, of, oracle.quickly(of)
+
+
+@pytest.mark.parametrize("mapped", ["x", "weights", "both"])
+def test_vmap_is_a_loop(mapped, slopes, oracle):
+    x, weights, of, run = slopes
+    given, axes, each = [x, weights], [None, None], [[x, weights], [x, weights]]
+    for n, scale in enumerate((0.5, -1.5)):
+        if mapped in (("x", "weights")[n], "both"):
+            less = jax.tree.map(lambda a: scale * a, given[n])  # noqa: B023
+            each[1][n], axes[n] = less, 0
+            given[n] = jax.tree.map(lambda *a: jnp.stack(a), given[n], less)
+    got = oracle.quickly(jax.vmap(of, axes))(*given)
     for i in range(2):
-        oracle.near(jax.tree.map(lambda a: a[i], got), alone[i], relative=2e-5)  # noqa: B023
+        alone = run(*each[i])
+        oracle.near(jax.tree.map(lambda a: a[i], got), alone, relative=2e-5)  # noqa: B023
 
 
+@pytest.fixture(scope="module")
+def unplanted(oracle):
+    """The comparison below passes where nothing is planted."""
+    in_float32(oracle)
+
+
+@pytest.mark.usefixtures("unplanted")
 @pytest.mark.parametrize("gate", range(4), ids=["i", "f", "g", "o"])
 def test_a_wrong_sign_of_any_gate_is_caught(gate, oracle, monkeypatch):
     right = tpu_kernels.through_gates
@@ -154,6 +171,7 @@ def test_a_wrong_sign_of_any_gate_is_caught(gate, oracle, monkeypatch):
         in_float32(oracle)
 
 
+@pytest.mark.usefixtures("unplanted")
 @pytest.mark.parametrize("swap", [(0, 1), (1, 3), (0, 3), (2, 3)], ids=str)
 def test_another_gate_order_is_caught(swap, oracle, monkeypatch):
     right = tpu_kernels.activate
