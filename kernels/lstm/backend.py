@@ -61,3 +61,5 @@ class Backend(NamedTuple):
     weight_gradients: Callable[..., tuple] | None = None
     # Why it is not taken unless it is named, for a case that it supports; None: it is.
     hesitates: Callable[[Case], str | None] | None = None
+    # What slows a case down that it does support, to tell who asks; None: nothing.
+    slowed: Callable[[Case], str | None] | None = None

@@ -49,6 +49,14 @@ def passed_over(backend: Backend, case: Case) -> str | None:
     return reason
 
 
+def told(backend: Backend, case: Case, taken: bool) -> str:
+    """What `explain` says of a backend."""
+    if not taken:
+        return passed_over(backend, case) or "able"
+    slowed = None if backend.slowed is None else backend.slowed(case)
+    return "taken" if slowed is None else f"taken, {slowed}"
+
+
 def chosen(case: Case, name: str | None) -> str:
     """The backend that a call takes.
 

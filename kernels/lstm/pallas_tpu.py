@@ -40,7 +40,7 @@ def supports(case: Case) -> str | None:
     return None
 
 
-def too_large(case: Case) -> str | None:
+def streamed(case: Case) -> str | None:
     """Why wh cannot stay in VMEM, so that a sweep runs pallas_cell's kernels; or None.
 
     Asked of a case that is supported; a sweep that does fit is still one kernel.
@@ -67,6 +67,7 @@ def too_large(case: Case) -> str | None:
     least = max(tpu_tiles.least(sweep, generation) for sweep in sweeps)
     held = tpu_tiles.GENERATIONS[generation].vmem
     return (
+        f"wh streamed from HBM at each step: "
         f"wh [{case.projected}, {4 * case.hidden}] and its blocks take "
         f"{least / 2**20:.1f} MiB of VMEM, and {generation} has {held / 2**20:.0f}"
     )
@@ -162,7 +163,7 @@ def backward(
     )
 
 
-BACKEND = Backend(supports, forward, backward, "store")
+BACKEND = Backend(supports, forward, backward, "store", slowed=streamed)
 
 
 def _run(step, grid: Grid, ins: dict[str, Given], outs: dict[str, Wanted], interpret):

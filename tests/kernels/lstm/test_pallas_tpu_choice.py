@@ -40,12 +40,17 @@ def test_away_from_tpus_it_says_what_can():
 
 
 def test_on_a_tpu_it_is_taken():
-    shapes = ((2, 8), (2, 8), (8,))
-    weights = LstmWeights(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
-    x = jax.ShapeDtypeStruct((1, 3, 2), jnp.float32)
-    assert explain(x, weights)["pallas_tpu"].startswith("it is for TPUs")
-    with tpu_tiles.compiling_for("v5e"):
-        assert explain(x, weights)["pallas_tpu"] == "taken"
+    def told(hidden):
+        shapes = ((2, 4 * hidden), (hidden, 4 * hidden), (4 * hidden,))
+        weights = LstmWeights(*(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes))
+        x = jax.ShapeDtypeStruct((1, 3, 2), jnp.float32)
+        return explain(x, weights)["pallas_tpu"]
+
+    assert told(2).startswith("it is for TPUs")
+    with tpu_tiles.compiling_for("v4"):
+        assert told(2) == "taken"
+        how = "taken, wh streamed from HBM at each step: wh [2048, 8192] and its blocks"
+        assert told(2048).startswith(how)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_what_fits_stays_in_vmem_and_nothing_is_refused(generation, change, said
     case = CASE._replace(**change)
     with tpu_tiles.compiling_for(generation):
         assert pallas_tpu.supports(case) is None
-        reason = pallas_tpu.too_large(case)
+        reason = pallas_tpu.streamed(case)
     if said is None:
         assert reason is None
     else:
