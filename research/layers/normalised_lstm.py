@@ -93,4 +93,5 @@ def _mixed(key: jax.Array | None, rate: float, new: jax.Array, old: jax.Array):
         return new
     if key is None:
         return rate * old + (1 - rate) * new
-    return jnp.where(jax.random.bernoulli(key, rate, new.shape), old, new)
+    share = jnp.float32(rate)  # a population's has no dtype of its own
+    return jnp.where(jax.random.bernoulli(key, share, new.shape), old, new)

@@ -8,14 +8,16 @@ import numpy as np
 import optax
 import pytest
 
+from research import population
 from research.errors import UserError
 from research.experiment import Data, Experiment
-from research.models import lstm, seed_pair
+from research.models import lstm, mlp, seed_pair, stacked_lstm
 from research.optimizers import Optimizer
+from research.settings import to_dict
 from research.tasks.gan import Gan
 from research.tasks.supervised import Supervised
 from research.training.hashing import state_hash
-from research.training.job import prepare, with_settings
+from research.training.job import initial_state, prepare, with_settings
 from research.training.members import Members
 from research.training.strategies import pmap
 from research.training.varied import Varied
@@ -106,6 +108,39 @@ def test_stacked_states_come_apart_again():
     states = members.initial_states()
     back = members.split(members.stack(states))
     assert list(map(state_hash, back)) == list(map(state_hash, states))
+
+
+# --- every float of an experiment ----------------------------------------------------
+
+FLOATS = {
+    "gan": dataclasses.replace(
+        BASE,
+        data=Data("ring"),
+        model=mlp.Model(layers=1),
+        task=Gan(penalties={"r1": 1.0}, clip_weights=0.1),
+    ),
+    "lstm": dataclasses.replace(LSTM, model=stacked_lstm.Model(hidden=4)),
+}
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_any_float_can_vary(name):
+    """All at once, traced once: none is asked what a traced value cannot say."""
+    base = prepare(name, FLOATS[name])
+    tree = population.flatten(to_dict(base.experiment))
+    floats = {k: v / 2 or 0.1 for k, v in tree.items() if isinstance(v, float)}
+    runs = [
+        population.insert(base.experiment, {k: by * v for k, v in floats.items()})
+        for by in (1.0, 1.5)
+    ]
+    assert len(population.alike(dict(enumerate(runs)))) == 1
+    members = Members([with_settings(base, run) for run in runs])
+    assert set(members.values) == set(floats)
+    like = jax.eval_shape(lambda: initial_state(members.jobs[0]))
+    states = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), like)
+    step = jax.vmap(members.step(1), in_axes=None, axis_name="batch", axis_size=1)
+    new, _ = jax.eval_shape(step, states, members.values, base.train.arrays)
+    assert jax.tree.structure(new) == jax.tree.structure(states)
 
 
 # --- a float of several runs ---------------------------------------------------------
