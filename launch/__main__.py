@@ -80,6 +80,7 @@ def usage() -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["train"]:
-        # A notice before `train` listens itself: nothing is begun, start again.
+        # Before `train` listens itself nothing is begun; after it all is over.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     sys.exit(main(sys.argv[1:]))

@@ -74,6 +74,7 @@ def _child() -> NoReturn:
         ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)  # with the parent
     # Before and after `train` listens itself: nothing is begun, or all is saved.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     from launch.__main__ import main
 
     try:

@@ -7,12 +7,14 @@ since the last checkpoint could have been saved, and the code still says: start 
 Processes that train together end together, see `research.training.processes`.
 """
 
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -44,8 +46,16 @@ class StopRequest:
         """Notes the first signal; the second Ctrl-C raises KeyboardInterrupt."""
         del frame
         if self.reason and number == signal.SIGINT:
+            _say_no_more()
             raise KeyboardInterrupt
         self.reason = self.reason or NAMES[signal.Signals(number)]
+
+
+def _say_no_more() -> None:
+    """What the end falls upon, such as a save, tells of it in tracebacks otherwise."""
+    logging.disable()
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = lambda _: None
 
 
 @contextmanager

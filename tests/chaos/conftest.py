@@ -29,10 +29,11 @@ class Counts(NamedTuple):
 
     kills: int
     notices: int
+    interrupts: int  # Ctrl-C twice
     damages: int
 
 
-FORMS = {"short": Counts(2, 1, 6), "full": Counts(50, 20, 30)}
+FORMS = {"short": Counts(1, 1, 1, 6), "full": Counts(50, 20, 20, 30)}
 EVERYTHING = "--batch-size 8 --checkpoint-every 3 --log-every 1"
 COMMANDS = {
     # BatchNorm, spectral vectors, a moving average, two optimizers, penalties.

@@ -68,10 +68,19 @@ def test_the_best_checkpoint_left_is_taken_or_none(chaos, run, tmp_path, capfd):
         assert step >= max(untouched, default=0), touched
         assert found == hashes.get(step), touched
         taken.append(step)
-    assert "Traceback" not in capfd.readouterr().err
+        lines = capfd.readouterr().err
+        assert "Traceback" not in lines
+        # In a line for each that was set aside, the newest first.
+        assert lines.count("an older one is taken") == aside(folder)
+        assert aside(folder) or step == 9
     wholes, none = sum(step > 0 for step in taken), taken.count(0)
     with capfd.disabled():
         print(f"{wholes} times a whole one was taken, {none} times none was left")
+
+
+def aside(folder):
+    """How many damaged checkpoints were set aside."""
+    return len(list(folder.with_name("checkpoints_damaged").glob("*")))
 
 
 def resumed(folder, like):

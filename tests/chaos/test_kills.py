@@ -44,9 +44,13 @@ def wait_for_a_moment(chaos, start, workdir):
 
 @pytest.mark.parametrize("family", ["gan", "lstm"])
 def test_a_run_that_is_disturbed_ends_as_one_that_is_not(chaos, family, tmp_path):
-    """It is killed and told to stop in any order, and no notice loses a step."""
+    """It is killed and told to stop in any order, and no notice loses a step.
+
+    Ctrl-C comes twice: the second ends a save or a step, and that in a line.
+    """
     kills, notices = chaos.counts.kills, chaos.counts.notices
     order = [signal.SIGKILL] * kills + [signal.SIGTERM] * notices
+    order += [signal.SIGINT] * chaos.counts.interrupts
     chaos.random.shuffle(order)
     steps, workdir = 2 * STEPS_A_START * len(order), tmp_path / "disturbed"
     halves, answers = 0, []
@@ -56,11 +60,18 @@ def test_a_run_that_is_disturbed_ends_as_one_that_is_not(chaos, family, tmp_path
         wait_for_a_moment(chaos, start, workdir)
         sent = time.monotonic()
         start.send(number)
+        if number == signal.SIGINT:
+            time.sleep(chaos.random.choice([0, 0.01, 0.05, 0.1]))
+            start.send(number)
         code, took = start.wait(), time.monotonic() - sent
         print(f"{place}: {number.name} at {last_step(workdir)}, over in {took:.2f} s")
         if number == signal.SIGKILL:
             assert code == -signal.SIGKILL, start.output
             halves += any(workdir.glob("checkpoints/*tmp*"))
+        elif number == signal.SIGINT:
+            assert code == 130, start.output
+            assert "Traceback" not in start.output
+            assert "Warning" not in start.output
         else:
             assert code == 85, start.output
             assert took < 10

@@ -1,5 +1,6 @@
 """Ending in good order, with real signals to this very process."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -30,12 +31,16 @@ def test_a_signal_sets_the_reason_and_nothing_else(number, reason):
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_ctrl_c_ends_at_once(first):
+def test_a_second_ctrl_c_ends_at_once(first, monkeypatch, caplog):
+    monkeypatch.setattr(logging.root.manager, "disable", 0)  # and as it was after it
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     with listening() as stop:
         send(first)
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
         assert stop.reason is not None
+        logging.getLogger("absl").error("of a save that it fell upon")
+    assert caplog.records == []
 
 
 def test_the_first_signal_names_the_end():
