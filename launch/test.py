@@ -2,7 +2,7 @@
 
 `test chaos` ends runs at random moments, as often as the README's numbers need, and
 `test compilers` asks the TPU's compiler for many more sizes than all tests do, and the
-CPU for the longest sequence.
+CPU for the longest sequence; it takes every experiment through `preflight`.
 """
 
 import os
@@ -18,7 +18,11 @@ SIDE_BY_SIDE = ("-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reor
 CONTRACTS = ("tests/research", "tests/kernels/lstm/test_lstm_contract.py")
 
 # What has sizes that are compiled for minutes.
-WIDE = ("tests/kernels/lstm", "tests/launch/test_preflight.py")
+WIDE = (
+    "tests/kernels/lstm",
+    "tests/launch/test_preflight.py",
+    "tests/launch/test_preflight_wide.py",
+)
 
 # Runs that are cut short: of one process, of several.
 CHAOS = ("tests/chaos", "tests/launch/test_processes.py")

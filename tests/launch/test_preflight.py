@@ -129,6 +129,31 @@ def test_in_words_and_on_one_chip(launch, command):
     assert "set by the" in out
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "v6e-8",
+        *(
+            pytest.param(name, marks=pytest.mark.wide)
+            for name in ("v4-8", "v5p-8", "v7x-8", "v5e-16")
+        ),
+    ],
+)
+def test_an_lstm_on_every_family_and_on_several_hosts(launch, target):
+    small = "seed_lstm --batch-size 96 --model.hidden 8"
+    code, out, error = preflight(launch, f"{small} --target {target} --json")
+    assert code == 0, error
+    found = json.loads(out)
+    assert found["fits"]
+    devices = {"v4-8": 4, "v5p-8": 4, "v5e-16": 16}.get(target, 8)
+    assert (found["devices"], found["batch_per_device"]) == (devices, 96 // devices)
+    assert found["hosts"] == (4 if target == "v5e-16" else 1)
+    (kernel,) = found["kernels"]
+    assert kernel["backend"] == "pallas_tpu"
+    (sums,) = found["collectives"]
+    assert sums["bytes"] >= found["memory_bytes_per_device"]["parameters"]
+
+
 def test_a_gan_on_an_h100(launch):
     if not importlib.util.find_spec("jax_cuda13_plugin"):
         pytest.skip("needs CUDA's compiler")
@@ -149,35 +174,6 @@ def test_the_lstm_on_a_card_is_told_for_that_card(launch):
     reasons = " ".join(kernel["passed_over"].values())
     assert kernel["backend"] == "pallas_gpu" or "pallas_gpu" in kernel["passed_over"]
     assert "no card is known" not in reasons
-
-
-def test_the_largest_batch_is_found_between_what_fits_and_what_does_not(monkeypatch):
-    """The search alone: what fits is made up, 100 shares of 8."""
-    from types import SimpleNamespace
-
-    from launch.ahead import findings
-
-    experiment = choose("seed_lstm", ["--batch-size", "96"]).settings
-    job = SimpleNamespace(experiment=experiment, train=SimpleNamespace(examples=4000))
-    job._replace = lambda experiment: SimpleNamespace(experiment=experiment)
-    limit = 800
-
-    def of_jobs(jobs, target):
-        fits = jobs[0].experiment.batch_size <= limit
-        return SimpleNamespace(why_not=None if fits else "too large")
-
-    monkeypatch.setattr(findings.step, "jobs_of", lambda *_: ([job], None))
-    monkeypatch.setattr(findings, "of_jobs", of_jobs)
-    place = targets.find("v5e-8")
-    found = findings.largest_batch("x", [experiment], place)
-    assert found.batch_size <= limit < found.refused
-    assert found.refused - found.batch_size <= found.batch_size / 8
-    assert found.batch_size % 8 == found.refused % 8 == 0
-    assert found.why_not == "too large"
-    limit = 4000
-    assert findings.largest_batch("x", [experiment], place)[:3] == (4000, None, None)
-    limit = 0
-    assert findings.largest_batch("x", [experiment], place).batch_size == 0
 
 
 def test_what_does_not_fit_is_told_with_its_layer(launch):
