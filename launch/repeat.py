@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     about = read_json(old / "config.json")
     if read_json(old / "summary.json")["verdict"] != "done":
         raise UserError(f"{old} did not come to its end: `launch/run train` it first")
-    experiment, now = from_dict(about["config"]), stamp()
+    experiment, now = from_dict(about["config"]), stamp([about["config"]])
     changed = differing(about["stamp"], now) + changes_on_the_way(read_starts(old))
     with listening() as stop, buckets.training(place, stop) as new:
         refuse_of_another_time(new, now)

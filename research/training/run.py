@@ -86,7 +86,7 @@ def _run_together(
     found: dict[Path, dict[str, Any]] = {}
     with ExitStack() as stack:
         runs: dict[Path, loop.Run] = {}
-        about = {"claim": claim, "stamp": stamp()}
+        about = {"claim": claim, "stamp": stamp(map(to_dict, experiments.values()))}
         goodput = stack.enter_context(Goodput())
         with goodput.during("data"):
             jobs = _prepare(name, experiments)

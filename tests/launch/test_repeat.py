@@ -91,7 +91,7 @@ def test_the_stamp_has_all_that_a_run_is_made_from(run):
     stamp = json.loads((workdir / "config.json").read_text())["stamp"]
     assert {
         "commit", "dirty", "diff", "untracked", "command", "versions", "environment",
-        "device", "devices", "topology", "python",
+        "device", "devices", "topology", "python", "forks",
     } <= set(stamp)  # fmt: skip
     assert stamp["topology"]["processes"] == 1
     assert stamps.differing(stamp, stamp) == []
@@ -121,6 +121,42 @@ def test_uncommitted_changes_are_kept(tmp_path, monkeypatch):
     assert "+two" in found["diff"]
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert found["untracked"] == {"new é.txt": empty}
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_a_forks_changes_are_kept_too(tmp_path, monkeypatch, with_git):
+    def git(*words):
+        names = ["-c", "user.name=t", "-c", "user.email=t@t"]
+        subprocess.run(["git", *names, *words], cwd=tmp_path, check=True)
+
+    part = tmp_path / "forked_lab" / "losses" / "cubic.py"
+    part.parent.mkdir(parents=True)
+    part.write_text("A = 1\n")
+    (tmp_path / "beside.txt").write_text("")
+    if with_git:
+        git("init", "--quiet")
+        git("add", ".")
+        git("commit", "--quiet", "-m", "one")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = {"task": {"loss": "forked_lab.losses.cubic"}, "data": {"name": "digits"}}
+    before = stamps.stamp([config])
+    assert list(before["forks"]) == ["forked_lab"]
+    assert bool(before["forks"]["forked_lab"]["commit"]) == with_git
+    part.write_text("A = 2\n")
+    monkeypatch.setenv("FORKS", "forked_lab")
+    after = stamps.stamp()
+    assert stamps.differing(before, after, ("forks",)) == [
+        "fork forked_lab: the files are not those of then"
+    ]
+    assert ("+A = 2" in after["forks"]["forked_lab"]["diff"]) == with_git
+    if with_git:
+        git("commit", "--quiet", "-am", "two")
+        (told,) = stamps.differing(before, stamps.stamp(), ("forks",))
+        assert told.startswith("fork forked_lab: commit ")
+    monkeypatch.delenv("FORKS")
+    (told,) = stamps.differing(before, stamps.stamp(), ("forks",))
+    assert told == "fork forked_lab: not here now"
+    assert stamps.differing({}, stamps.stamp(), ("forks",)) == []  # as older runs are
 
 
 def test_mistakes(launch, tmp_path, run):
