@@ -54,6 +54,9 @@ GUARDED = (  # a few, for a compilation takes seconds
 LONG = (  # to compile: a minute of CPU each
     Program("forward", "v6e", 64, 512),
     Program("forward", "v6e", 256, 512),
+    Program("backward", "v5e", 64, 512),
+    Program("backward", "v6e", 64, 512),
+    Program("forward", "v5e", 64, 1024),
 )
 
 

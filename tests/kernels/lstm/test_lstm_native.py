@@ -38,9 +38,10 @@ def test_value_and_gradients_are_the_oracles(case, policy, oracle):
     run = oracle.compiled(p, backend="native", residuals=policy)
     outputs, gradient = run(arrays, cotangents)
     oracle.near(outputs, oracle.forward(p), 2e-6)
-    oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=1e-5)
+    far = 1e-5 if case.name == "smallest" else 5e-6  # its one number is 6.5e-6 off
+    oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=far)
     for one, got in oracle.apart(run, arrays, cotangents):
-        oracle.near(got, oracle.gradient(p, one), relative=1e-5)
+        oracle.near(got, oracle.gradient(p, one), relative=far)
 
 
 @pytest.mark.parametrize("array", ["wx", "wh", "b"])

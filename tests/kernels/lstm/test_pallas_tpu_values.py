@@ -42,7 +42,7 @@ def test_float64_is_the_oracle(case, policy, oracle):
 
 
 # y, c, then relative L2 of each gradient: the gates of test_lstm_values.py.
-GATES = {"float32": (2e-6, 2e-6, 5e-6), "bfloat16": (8e-3, 8e-3, 2e-2)}
+GATES = {"float32": (2e-6, 2e-6, 5e-6), "bfloat16": (8e-3, 5e-3, 1e-2)}
 
 
 @pytest.mark.parametrize("dtype", GATES)
