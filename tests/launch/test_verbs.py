@@ -1,6 +1,8 @@
 """Every verb as a user sees it, and every mistake ends in one line and code 2."""
 
 import json
+import resource
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 
 from research import parts
+from research.sources import network
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,8 +99,8 @@ MISTAKES = {
     "choice": ("train seed_gan --task.noise loud", "'shared'"),
 }
 
-# These run in processes of their own, the others in this one: the same function.
-REAL = ("verb", "workdir is a file")
+# This runs in a process of its own, the others in this one: the same function.
+REAL = ("verb",)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,33 @@ def test_a_mistake_ends_in_one_line_and_code_2(mistake, name):
     assert line.startswith(MISTAKES[name][0].split()[0] + ": ")
     assert says in line
     assert out == ""
+
+
+@pytest.mark.parametrize("answers", ["closed", "silent"])
+def test_without_a_network_a_tfds_name_ends_within_ten_seconds(
+    launch, tmp_path, answers
+):
+    """Behind a proxy that is closed, and one that never answers."""
+    command = ("train", "seed_gan", "--data.name", "mnist")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        if answers == "closed":
+            listener.close()
+        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+        asked = dict.fromkeys(names, proxy) | {"TFDS_DATA_DIR": str(tmp_path / "data")}
+        began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        with launch.start(*command, "--workdir", tmp_path / "run", **asked) as process:
+            out, error = process.communicate(timeout=120)
+    # Other tests run beside it, so: its own time, and the longest that it waits.
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began
+    assert spent + network.WITHIN < 10
+    assert (process.returncode, out) == (2, "")
+    (line,) = error.splitlines()
+    assert line.startswith("train: mnist is not in ")
+    reason = {"closed": "ProxyError", "silent": "ReadTimeout"}[answers]
+    assert f"storage.googleapis.com: no connection, {reason}" in line
+    assert line.endswith("or use digits or stacked_digits, which need no network")
+    assert not (tmp_path / "run").exists()
 
 
 # --- list and help -------------------------------------------------------------------
