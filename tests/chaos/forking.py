@@ -10,6 +10,7 @@ number of the process, and when it has ended, how (as `os.waitpid` tells it).
 
 import json
 import os
+import signal
 import sys
 
 from launch.__main__ import main, prepare_environment
@@ -39,6 +40,8 @@ def become(output: str, arguments: list[str]) -> int:
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, sys.stdout.fileno())
     os.dup2(file, sys.stderr.fileno())
+    # As `python -m launch` has it: Ctrl-C comes before or after the training.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     sys.argv = ["launch", *arguments]
     return main(arguments)
 
