@@ -282,23 +282,6 @@ def test_report_over_two_runs_goes_where_it_is_told(
         assert "seed_lstm" in text
 
 
-def test_a_pixel_model_has_bits_and_draws(launch, tmp_path):
-    workdir = tmp_path / "pixels"
-    command = "pixel_lstm --steps 2 --batch-size 4 --model.hidden 4 --log-every 1"
-    command += " --validation-examples 8 --score-pictures 0"
-    code, _, error = launch.within("train", *command.split(), "--workdir", workdir)
-    assert code == 0, error
-    summary = json.loads((workdir / "summary.json").read_text())
-    bits = summary["metrics"]["bits_per_pixel"]
-    assert bits["samples"] == 8
-    assert bits["low"] < bits["value"] < bits["high"]
-    # Untrained: near the three bits of eight symbols, told in bits and not in nats.
-    assert 2 < bits["value"] < 4
-    final = np.load(workdir / "samples" / "final.npy")
-    assert final.shape == (25, 28, 28, 3)
-    assert set(np.unique(final)) == {0, 255}
-
-
 def test_a_walk_is_a_strip_and_a_film_and_its_ends_are_samples(
     launch, gan_run, tmp_path
 ):
