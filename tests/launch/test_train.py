@@ -104,6 +104,14 @@ def test_an_lstm_is_validated_at_every_checkpoint(lstm_run):
     assert summary["metrics"]["loss"]["value"] == pytest.approx(last)
 
 
+def test_it_says_where_its_time_went(lstm_run):
+    workdir, done = lstm_run
+    (told,) = [line for line in done.stdout.splitlines() if "% steps" in line]
+    spent = read(workdir, "summary.json")["wall_seconds"]
+    assert told.startswith(f"seed_lstm: {sum(spent.values()):.0f} s: ")
+    assert {"steps", "compile", "data", "saving", "evaluation"} <= set(spent)
+
+
 def test_a_second_train_trains_no_more(launch, gan_run):
     workdir, _ = gan_run
     names = ("metrics.jsonl", "summary.json", "config.json")
