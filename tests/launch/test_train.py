@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from research.training.events import EVENT
+
 STEPS = 40
 
 
@@ -110,6 +112,25 @@ def test_it_says_where_its_time_went(lstm_run):
     spent = read(workdir, "summary.json")["wall_seconds"]
     assert told.startswith(f"seed_lstm: {sum(spent.values()):.0f} s: ")
     assert {"steps", "compile", "data", "saving", "evaluation"} <= set(spent)
+
+
+def test_tensorboard_shows_the_numbers_of_the_record(lstm_run):
+    """Of each event: its length in 8 bytes, 4 of a checksum, itself, 4 of another."""
+    workdir, _ = lstm_run
+    (file,) = (workdir / "tensorboard").iterdir()
+    data, at, found = file.read_bytes(), 0, set()
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        event = EVENT.Event.FromString(data[at + 12 : at + 12 + size])
+        found |= {(event.step, v.tag, v.simple_value) for v in event.summary.value}
+        at += size + 16
+    want = {
+        (line["step"], name, float(np.float32(value)))
+        for line in metrics(workdir)
+        for name, value in line.items()
+        if name != "step"
+    }
+    assert found == want
 
 
 def test_a_second_train_trains_no_more(launch, gan_run):
