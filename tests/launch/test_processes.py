@@ -221,7 +221,7 @@ def test_no_notice_to_any_of_two_processes_loses_a_step(launch, together, tmp_pa
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     print(f"CHAOS_SEED={seed}")
     chance, workdir = random.Random(seed), tmp_path / "run"
-    last = 24 * NOTICES
+    last = 40 * NOTICES  # a start that is told after 12 s has made some 50
     steps = ("--steps", str(last))
     saved = answered = 0
     for number in range(NOTICES):

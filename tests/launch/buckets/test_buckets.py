@@ -141,6 +141,12 @@ def test_a_run_on_a_bucket_goes_on_on_another_machine(
     forget(tmp_path)
     ours = buckets.reading(ADDRESS)
     assert launch.hashes(ours)[40] == launch.hashes(whole)[40]
+    # All that reads a run reads it there; the page comes to the copy here.
+    for verb in ("inspect", "evaluate", "report"):
+        code, out, error = launch.within(verb, ADDRESS)
+        assert code == 0, error
+        assert "seed_lstm" in out
+    assert out.splitlines()[-1] == f"report: {ours / 'report.html'}"
 
 
 def test_half_a_checkpoint_is_not_read(remote):
