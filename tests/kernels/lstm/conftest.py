@@ -273,6 +273,42 @@ def near(got, want, absolute: float | None = None, relative: float | None = None
         assert relative is None or rel <= relative, (name, rel, relative)
 
 
+class Slopes(NamedTuple):
+    """Gradients by x and weights of a call's outputs, in float32."""
+
+    x: Any
+    weights: Any
+    of: Callable  # (x, weights) → value, gradient
+    run: Callable  # the same, compiled
+
+
+def slopes(case: Shape, backend: str) -> Slopes:
+    p = problem(case, "float32")
+    (x, weights, _, _), cotangents = on_device(p, "float32")
+
+    def value(x, weights):
+        y, last = lstm(x, weights, backend=backend, **p.options())
+        return jnp.vdot(y, cotangents.y) + jnp.vdot(last.c, cotangents.c)
+
+    of = jax.value_and_grad(value, (0, 1))
+    return Slopes(x, weights, of, QUICKLY(of))
+
+
+def vmap_is_a_loop(mapped: str, slopes: Slopes) -> None:
+    """Asserts it for two calls that differ in "x", "weights" or "both"."""
+    x, weights, of, run = slopes
+    given, axes, each = [x, weights], [None, None], [[x, weights], [x, weights]]
+    for n, scale in enumerate((0.5, -1.5)):
+        if mapped in (("x", "weights")[n], "both"):
+            less = jax.tree.map(lambda a: scale * a, given[n])  # noqa: B023
+            each[1][n], axes[n] = less, 0
+            given[n] = jax.tree.map(lambda *a: jnp.stack(a), given[n], less)
+    got = QUICKLY(jax.vmap(of, axes))(*given)
+    for i in range(2):
+        alone = run(*each[i])
+        near(jax.tree.map(lambda a: a[i], got), alone, relative=2e-5)  # noqa: B023
+
+
 class Tools(NamedTuple):
     problem: Any
     forward: Any
@@ -284,6 +320,8 @@ class Tools(NamedTuple):
     distances: Any
     apart: Any
     swapped: Any
+    slopes: Any
+    vmap_is_a_loop: Any
 
 
 @pytest.fixture(scope="session")
@@ -299,4 +337,6 @@ def oracle() -> Tools:
         distances,
         apart,
         swapped,
+        slopes,
+        vmap_is_a_loop,
     )

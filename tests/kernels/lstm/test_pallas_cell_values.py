@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
 
-from kernels import LstmState, lstm, lstm_cell
+from kernels import LstmState, lstm_cell
 from kernels.lstm import (
     gradients,
     pallas_cell,
@@ -124,31 +124,12 @@ def test_one_step_and_its_derivatives(oracle):
 
 @pytest.fixture(scope="module")
 def slopes(oracle):
-    """A call's x and weights, their gradient, and the same compiled."""
-    p = oracle.problem(CASES["ragged"], "float32")
-    (x, weights, _, _), cotangents = oracle.on_device(p, "float32")
-
-    def value(x, weights):
-        y, last = lstm(x, weights, backend=HERE, **p.options())
-        return jnp.vdot(y, cotangents.y) + jnp.vdot(last.c, cotangents.c)
-
-    of = jax.value_and_grad(value, (0, 1))
-    return x, weights, of, oracle.quickly(of)
+    return oracle.slopes(CASES["ragged"], HERE)
 
 
 @pytest.mark.parametrize("mapped", ["x", "weights", "both"])
 def test_vmap_is_a_loop(mapped, slopes, oracle):
-    x, weights, of, run = slopes
-    given, axes, each = [x, weights], [None, None], [[x, weights], [x, weights]]
-    for n, scale in enumerate((0.5, -1.5)):
-        if mapped in (("x", "weights")[n], "both"):
-            less = jax.tree.map(lambda a: scale * a, given[n])  # noqa: B023
-            each[1][n], axes[n] = less, 0
-            given[n] = jax.tree.map(lambda *a: jnp.stack(a), given[n], less)
-    got = oracle.quickly(jax.vmap(of, axes))(*given)
-    for i in range(2):
-        alone = run(*each[i])
-        oracle.near(jax.tree.map(lambda a: a[i], got), alone, relative=2e-5)  # noqa: B023
+    oracle.vmap_is_a_loop(mapped, slopes)
 
 
 @pytest.fixture(scope="module")
