@@ -9,11 +9,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from launch import _supervised
 from launch._cache import cache
 from launch._memory import collect_seldom, keep_freed_memory
-from research.training.stop import PREEMPTED
+from research.training.stop import INTERRUPTED, PREEMPTED
 
 
 def main(arguments: list[str]) -> int:
@@ -39,7 +40,23 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print(f"{verb}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+
+
+def start(arguments: list[str]) -> NoReturn:
+    """`main`, as all that this process does."""
+    if arguments[:1] == ["train"]:
+        # Before `train` listens itself nothing is begun; after it all is over.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    code = main(arguments)
+    if code == INTERRUPTED:
+        # A save that was cut off leaves threads of orbax (0.12.8) that wait for it for
+        # minutes, and Python would wait for them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def prepare_environment() -> None:
@@ -79,8 +96,4 @@ def usage() -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["train"]:
-        # Before `train` listens itself nothing is begun; after it all is over.
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    sys.exit(main(sys.argv[1:]))
+    start(sys.argv[1:])

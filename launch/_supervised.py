@@ -15,7 +15,7 @@ import sys
 import traceback
 from typing import NoReturn
 
-from research.training.stop import PREEMPTED
+from research.training.stop import INTERRUPTED, PREEMPTED
 
 VARIABLE = "LAUNCH_DISTRIBUTED"  # how to find the others: research.training.processes
 OF_CHILD = "LAUNCH_PROCESS"  # the same, for the child
@@ -74,7 +74,7 @@ def _child() -> NoReturn:
         ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)  # with the parent
     # Before and after `train` listens itself: nothing is begun, or all is saved.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     from launch.__main__ import main
 
     try:

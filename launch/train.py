@@ -19,7 +19,7 @@ EXIT_CODES = {
     "nan": 3,
     "unhealthy": 3,
     "preempted": stops.PREEMPTED,
-    "interrupted": 130,
+    "interrupted": stops.INTERRUPTED,
 }
 
 

@@ -1,7 +1,8 @@
 """Ending a run in good order: Ctrl-C and a termination notice set a flag.
 
 The loop looks at the flag after each call, saves and ends. A second Ctrl-C ends the
-process at once; what was committed before stays. A notice that the loop cannot answer
+process at once, and from a thread where Python or a save that it fell upon does not let
+go; what was committed before stays. A notice that the loop cannot answer
 in time (it is compiling, or waits for a device) ends the process from a thread: nothing
 since the last checkpoint could have been saved, and the code still says: start again.
 Processes that train together end together, see `research.training.processes`.
@@ -24,6 +25,8 @@ from research.errors import UserError
 NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
 PREEMPTED = 85  # exit code: saved, start me again
 SECONDS_TO_ANSWER = 8.0
+SECONDS_TO_GO = 2.0  # after a second Ctrl-C
+INTERRUPTED = 130  # exit code: as a shell says that Ctrl-C did it
 
 
 class StartAgainError(UserError):
@@ -40,7 +43,7 @@ class StopRequest:
         self.answered = threading.Event()
         """Set when all is saved: what is left has a limit of its own."""
         self.before_ending: Callable[[], None] | None = None
-        """Called before the process is ended because a notice was not answered."""
+        """Called before a thread ends the process."""
 
     def handle(self, number: int, frame: types.FrameType | None) -> None:
         """Notes the first signal; the second Ctrl-C raises KeyboardInterrupt."""
@@ -88,12 +91,21 @@ def listening(seconds: float = SECONDS_TO_ANSWER) -> Iterator[StopRequest]:
 
 
 def _watch(request: StopRequest, receiver: socket.socket, seconds: float) -> None:
-    """Ends the process if a notice of preemption is not answered in time."""
+    """Ends the process if a notice, or a second Ctrl-C, is not answered in time."""
+    signals = 0
     while received := receiver.recv(1):
-        if received[0] == signal.SIGTERM and not request.answered.wait(seconds):
-            if request.before_ending is not None:
-                request.before_ending()
+        signals += 1
+        notice = received[0] == signal.SIGTERM
+        if not notice and signals == 1:
+            continue
+        if request.answered.wait(seconds if notice else SECONDS_TO_GO):
+            continue
+        if request.before_ending is not None:
+            request.before_ending()
+        if notice:
             end_resumable("no answer to the notice")
+        print("interrupted", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)
 
 
 def end_resumable(why: str) -> NoReturn:

@@ -10,10 +10,10 @@ number of the process, and when it has ended, how (as `os.waitpid` tells it).
 
 import json
 import os
-import signal
 import sys
+from typing import NoReturn
 
-from launch.__main__ import main, prepare_environment
+from launch.__main__ import prepare_environment, start
 
 prepare_environment()
 
@@ -35,21 +35,19 @@ for family, name in (
     parts.find(family, name)
 
 
-def become(output: str, arguments: list[str]) -> int:
-    """Makes this process a start of its own; the exit code of it."""
+def become(output: str, arguments: list[str]) -> NoReturn:
+    """Makes this process a start of its own."""
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, sys.stdout.fileno())
     os.dup2(file, sys.stderr.fileno())
-    # As `python -m launch` has it: Ctrl-C comes before or after the training.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     sys.argv = ["launch", *arguments]
-    return main(arguments)
+    start(arguments)
 
 
 for line in sys.stdin:
     output, *arguments = json.loads(line)
     number = os.fork()
     if number == 0:
-        sys.exit(become(output, arguments))
+        become(output, arguments)
     print(number, flush=True)
     print(os.waitpid(number, 0)[1], flush=True)

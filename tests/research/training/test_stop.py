@@ -101,3 +101,40 @@ def test_a_notice_that_is_answered_leaves_the_process_alone():
         send(signal.SIGTERM)
         assert stop.reason == "preempted"
     time.sleep(0.7)
+
+
+STUCK = """
+import hashlib, threading, time
+from launch import __main__ as launch
+from research.training.stop import listening
+
+def main(arguments):
+    with listening():
+        try:
+            print("busy", flush=True)
+            {busy}
+        except KeyboardInterrupt:
+            return 130
+
+launch.main = main
+launch.start(["train"])
+"""
+WAITS = "threading.Thread(target=time.sleep, args=(60,)).start(); time.sleep(60)"
+COMPILES = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)'
+
+
+@pytest.mark.parametrize("busy", [WAITS, COMPILES])
+def test_a_second_ctrl_c_ends_what_does_not_let_go(busy):
+    """A thread that a save has left behind; Python that is in the middle of a call."""
+    code = STUCK.format(busy=busy)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=-1, stderr=-1
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"busy\n"
+        began = time.monotonic()
+        while process.poll() is None and time.monotonic() < began + 30:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert process.wait() == 130
+        assert time.monotonic() < began + 20
