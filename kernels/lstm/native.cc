@@ -7,46 +7,46 @@
 // Weights are packed once a call into the order in which tiles read them. Rows of the
 // batch know nothing of each other, so each thread takes some through all steps, and
 // waits for nobody; where rows are few and the weights large, threads share each step's
-// cells instead, and the weights are read once a step, not once a thread.
+// cells instead, and the weights are read once a step, not once a thread. What vmap
+// makes many calls of is one call with axes in front: see native_members.h.
 #include <algorithm>
 
 #include "native_backward.h"
 #include "native_forward.h"
+#include "native_members.h"
 #include "native_weights.h"
 
 namespace {
-
-float* or_none(Result array) {
-  return array->element_count() ? array->typed_data() : nullptr;
-}
 
 ffi::Error RunForward(ffi::ThreadPool pool, Floats x, Floats wx, Floats b, Floats wh,
                       Floats h, Floats c, Floats h_mask, Lengths lengths, Flags resets,
                       Result y, Result last_h, Result last_c, Result gates,
                       Result cells, bool reverse) {
-  const long time = x.dimensions()[0], batch = x.dimensions()[1];
-  const long hidden = wh.dimensions()[0], features = wx.dimensions()[0];
+  const auto sizes = x.dimensions().last(3);
+  const long time = sizes[0], batch = sizes[1], features = rows_of(wx);
+  const long hidden = rows_of(wh), size = batch * hidden;
   const bool streamed = b.element_count() > 0;
-  const auto size = batch * hidden;
-  std::copy(c.typed_data(), c.typed_data() + size, last_c->typed_data());
-  Forward of{time, batch, features, hidden,
-             streamed ? x.typed_data() : nullptr,
-             streamed ? nullptr : x.typed_data(), b.typed_data(), {},
-             Masks(lengths, resets, h_mask, batch), reverse,
-             y->typed_data(), or_none(gates), or_none(cells),
-             std::vector<float>(h.typed_data(), h.typed_data() + size),
-             std::vector<float>(h_mask.element_count() ? size : 0),
-             std::vector<float>(size), last_c->typed_data()};
-  const long panel_size = of.depth() * kGates * kLanes;
-  of.packed.resize(of.panels() * panel_size);
-  native::share(pool, of.panels(), [&](long panel) {
-    float* to = &of.packed[panel * panel_size];
-    pack_gates(wx.typed_data(), features, hidden, panel * kLanes, to);
-    to += features * kGates * kLanes;
-    pack_gates(wh.typed_data(), hidden, hidden, panel * kLanes, to);
+  in_members(pool, members_of(x, 3), [&](Member member, native::Workers workers) {
+    std::copy_n(member.of(c), size, member.of(*last_c));
+    const Masks masks{member.of(lengths), member.of(resets), member.of(h_mask), batch};
+    const float *from = member.of(x), *before = member.of(h);
+    Forward of{time, batch, features, hidden,
+               streamed ? from : nullptr, streamed ? nullptr : from, member.of(b), {},
+               masks, reverse, member.of(*y), member.of(*gates), member.of(*cells),
+               std::vector<float>(before, before + size),
+               std::vector<float>(masks.h_mask ? size : 0), std::vector<float>(size),
+               member.of(*last_c)};
+    const long panel_size = of.depth() * kGates * kLanes;
+    of.packed.resize(of.panels() * panel_size);
+    native::share(workers, of.panels(), [&](long panel) {
+      float* to = &of.packed[panel * panel_size];
+      pack_gates(member.of(wx), features, hidden, panel * kLanes, to);
+      to += features * kGates * kLanes;
+      pack_gates(member.of(wh), hidden, hidden, panel * kLanes, to);
+    });
+    run(workers, of);
+    std::copy(of.h.begin(), of.h.end(), member.of(*last_h));
   });
-  run(pool, of);
-  std::copy(of.h.begin(), of.h.end(), last_h->typed_data());
   return ffi::Error::Success();
 }
 
@@ -54,37 +54,42 @@ ffi::Error RunBackward(ffi::ThreadPool pool, Floats gates, Floats cells, Floats 
                        Floats dy, Floats dh, Floats dc, Floats h_mask, Lengths lengths,
                        Flags resets, Result dz, Result initial_h, Result initial_c,
                        bool reverse) {
-  const long time = dy.dimensions()[0], batch = dy.dimensions()[1];
-  const long hidden = wh.dimensions()[0], size = batch * hidden;
-  std::copy(dh.typed_data(), dh.typed_data() + size, initial_h->typed_data());
-  std::copy(dc.typed_data(), dc.typed_data() + size, initial_c->typed_data());
-  Backward of{time, batch, hidden,
-              gates.typed_data(), cells.typed_data(), dy.typed_data(), {},
-              Masks(lengths, resets, h_mask, batch), reverse,
-              dz->typed_data(), initial_h->typed_data(), initial_c->typed_data()};
-  const long panel_size = kGates * hidden * kBack;
-  of.packed.resize(of.panels() * panel_size);
-  native::share(pool, of.panels(), [&](long panel) {
-    pack_transposed(wh.typed_data(), hidden, panel * kBack,
-                    &of.packed[panel * panel_size]);
+  const auto sizes = dy.dimensions().last(3);
+  const long time = sizes[0], batch = sizes[1], hidden = rows_of(wh);
+  in_members(pool, members_of(dy, 3), [&](Member member, native::Workers workers) {
+    std::copy_n(member.of(dh), batch * hidden, member.of(*initial_h));
+    std::copy_n(member.of(dc), batch * hidden, member.of(*initial_c));
+    Backward of{time, batch, hidden,
+                member.of(gates), member.of(cells), member.of(dy), {},
+                {member.of(lengths), member.of(resets), member.of(h_mask), batch},
+                reverse, member.of(*dz), member.of(*initial_h), member.of(*initial_c)};
+    const long panel_size = kGates * hidden * kBack;
+    of.packed.resize(of.panels() * panel_size);
+    native::share(workers, of.panels(), [&](long panel) {
+      pack_transposed(member.of(wh), hidden, panel * kBack,
+                      &of.packed[panel * panel_size]);
+    });
+    run(workers, of);
   });
-  run(pool, of);
   return ffi::Error::Success();
 }
 
 ffi::Error RunWeights(ffi::ThreadPool pool, Floats x, Floats h, Floats dz, Result dwx,
                       Result dwh, Result db) {
-  const auto in = x.dimensions(), out = h.dimensions();
-  Weights of{in[0] * in[1], in[2], out[2], dz.dimensions()[2],
-             x.typed_data(), h.typed_data(), dz.typed_data(),
-             dwx->typed_data(), dwh->typed_data(), db->typed_data()};
+  const auto in = x.dimensions().last(3);
+  const long rows = in[0] * in[1], features = in[2], hidden = rows_of(*dwh);
   for (Result* result : {&dwx, &dwh, &db})
     std::fill_n((*result)->typed_data(), (*result)->element_count(), 0.f);
-  const long rounds = of.panels() / (native::threads(pool) * Weights::kPanels) + 1;
-  const long tasks = std::min(native::threads(pool) * rounds, of.panels());
-  native::share(pool, tasks, [&](long task) {
-    of.sum(native::block_start(of.panels(), tasks, task),
-           native::block_start(of.panels(), tasks, task + 1));
+  in_members(pool, members_of(x, 3), [&](Member member, native::Workers workers) {
+    Weights of{rows, features, hidden, dz.dimensions().back(),
+               member.of(x), member.of(h), member.of(dz),
+               member.of(*dwx), member.of(*dwh), member.of(*db)};
+    const long rounds = of.panels() / (workers.count * Weights::kPanels) + 1;
+    const long tasks = std::min(workers.count * rounds, of.panels());
+    native::share(workers, tasks, [&](long task) {
+      of.sum(native::block_start(of.panels(), tasks, task),
+             native::block_start(of.panels(), tasks, task + 1));
+    });
   });
   return ffi::Error::Success();
 }

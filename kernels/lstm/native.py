@@ -2,6 +2,7 @@
 
 XLA runs a step's product, its gates and its writes as passes of their own over memory,
 and packs wh anew at each step. Here a step is one pass, and wh is packed once a call.
+vmap is one call too: of more rows, or where weights differ, of axes in front.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from kernels.lstm.backend import Backend, Core, Streamed, Swept, SweptBack
 from kernels.lstm.spec import Case, LstmState
 from kernels.native import build
+from kernels.native.vmapped import joining_rows
 
 SOURCE = Path(__file__).with_name("native.cc")
 TARGETS = ("NativeLstmForward", "NativeLstmBackward", "NativeLstmWeights")
@@ -41,17 +43,23 @@ def forward(
         x, wx, b = xp.x, xp.weights.wx, xp.weights.b
     else:
         x, wx, b = xp, _nothing((0, xp.shape[2])), _nothing((0,))
-    time, batch, hidden = *x.shape[:2], core.wh.shape[0]
-    shapes = (
-        (time, batch, hidden),
-        (batch, hidden),
-        (batch, hidden),
-        (time, batch, 4 * hidden) if keep == "gates" else (0,),
-        (time, batch, hidden) if keep is not None else (0,),
-    )
-    run = _call("NativeLstmForward", shapes)
-    operands = (x, wx, b, core.wh, *core.state, *_masks(core))
-    y, h, c, gates, cells = run(*operands, reverse=reverse)
+
+    def run(x, *others):
+        time, batch, hidden = *x.shape[:2], core.wh.shape[0]
+        shapes = (
+            (time, batch, hidden),
+            (batch, hidden),
+            (batch, hidden),
+            (time, batch, 4 * hidden) if keep == "gates" else (0,),
+            (time, batch, hidden) if keep is not None else (0,),
+        )
+        return _call("NativeLstmForward", shapes)(x, *others, reverse=reverse)
+
+    masks, rows_of_masks = _masks(core)
+    rows = (1, None, None, None, 0, 0, *rows_of_masks)
+    rows_kept = (1 if keep == "gates" else None, None if keep is None else 1)
+    call = joining_rows(run, rows, (1, 0, 0, *rows_kept))
+    y, h, c, gates, cells = call(x, wx, b, core.wh, *core.state, *masks)
     kept = (gates if keep == "gates" else None, cells if keep is not None else None)
     return Swept(y, LstmState(h, c), *kept)
 
@@ -65,10 +73,16 @@ def backward(
     dlast: LstmState,
 ) -> SweptBack:
     """See xla.backward."""
-    state = dlast.h.shape
-    run = _call("NativeLstmBackward", (gates.shape, state, state))
-    operands = (gates, cells, core.wh, dy, *dlast, *_masks(core))
-    dz, h, c = run(*operands, reverse=reverse)
+
+    def run(gates, cells, *others):
+        shapes = (gates.shape, cells.shape[1:], cells.shape[1:])
+        return _call("NativeLstmBackward", shapes)(
+            gates, cells, *others, reverse=reverse
+        )
+
+    masks, rows_of_masks = _masks(core)
+    call = joining_rows(run, (1, 1, None, 1, 0, 0, *rows_of_masks), (1, 0, 0))
+    dz, h, c = call(gates, cells, core.wh, dy, *dlast, *masks)
     return SweptBack(dz, None, LstmState(h, c))
 
 
@@ -82,14 +96,19 @@ def weight_gradients(
     return dwx, dwh, db
 
 
-def _masks(core: Core) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """h_mask, lengths and resets; an empty array for each that is absent."""
+def _masks(core: Core) -> tuple[list[jax.Array], list[int | None]]:
+    """h_mask, lengths and resets, an empty array for each that is absent.
+
+    And which of their axes has the batch.
+    """
     mask, (lengths, resets) = core.h_mask, core.masks
-    return (
+    arrays = [
         _nothing((0,)) if mask is None else mask,
         jnp.zeros(0, jnp.int32) if lengths is None else lengths.astype(jnp.int32),
         jnp.zeros(0, bool) if resets is None else resets,
-    )
+    ]
+    given = zip((mask, lengths, resets), (0, 0, 1), strict=True)
+    return arrays, [None if array is None else axis for array, axis in given]
 
 
 def _nothing(shape: tuple[int, ...]) -> jax.Array:
@@ -98,7 +117,7 @@ def _nothing(shape: tuple[int, ...]) -> jax.Array:
 
 def _call(target: str, shapes: tuple[tuple[int, ...], ...]):
     results = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
-    return jax.ffi.ffi_call(target, results, vmap_method="sequential")
+    return jax.ffi.ffi_call(target, results, vmap_method="broadcast_all")
 
 
 BACKEND = Backend(supports, forward, backward, "store", streams, weight_gradients)

@@ -15,22 +15,13 @@ using native::kLanes, native::kRows, native::load, native::store, native::Vector
 constexpr int kGates = 4;              // i, f, g, o
 constexpr int kGateRows = kRows / 2;   // a tile's rows: its sums are 4 vectors wide
 constexpr int kBackVectors = 2, kBack = kBackVectors * kLanes;
-using Floats = ffi::Buffer<ffi::F32>;
-using Result = ffi::ResultBuffer<ffi::F32>;
-using Lengths = ffi::Buffer<ffi::S32>;
-using Flags = ffi::Buffer<ffi::PRED>;
 
-// Which steps a row takes and where it starts anew; empty arrays are none.
+// Which steps a row takes and where it starts anew; null where there is none.
 struct Masks {
   const int32_t* lengths;
   const bool* resets;
   const float* h_mask;
   long batch;
-
-  Masks(Lengths lengths, Flags resets, Floats h_mask, long batch)
-      : lengths(lengths.element_count() ? lengths.typed_data() : nullptr),
-        resets(resets.element_count() ? resets.typed_data() : nullptr),
-        h_mask(h_mask.element_count() ? h_mask.typed_data() : nullptr), batch(batch) {}
 
   bool valid(long t, long b) const { return !lengths || t < lengths[b]; }
   bool reset(long t, long b) const { return resets && resets[t * batch + b]; }
@@ -44,11 +35,11 @@ bool by_rows(long batch, long threads) {
 // All steps of a sweep, at(0), at(1), …: each is entered, taken panel by panel of cells,
 // and finished, for rows first .. last.
 template <typename Sweep>
-void run(ffi::ThreadPool pool, Sweep& of) {
-  const long threads = native::threads(pool), panels = of.panels();
+void run(native::Workers workers, Sweep& of) {
+  const long threads = workers.count, panels = of.panels();
   if (by_rows(of.batch, threads)) {
     const long groups = std::min(threads, std::max(1L, of.batch / kGateRows));
-    native::share(pool, groups, [&](long group) {
+    native::share(workers, groups, [&](long group) {
       const long first = native::block_start(of.batch, groups, group);
       const long last = native::block_start(of.batch, groups, group + 1);
       for (long i = 0; i < of.time; ++i) {
@@ -62,7 +53,7 @@ void run(ffi::ThreadPool pool, Sweep& of) {
   for (long i = 0; i < of.time; ++i) {
     of.enter(of.at(i), 0, of.batch);
     const long tasks = std::min(panels, threads);
-    native::share(pool, tasks, [&](long task) {
+    native::share(workers, tasks, [&](long task) {
       const long last = native::block_start(panels, tasks, task + 1);
       for (long p = native::block_start(panels, tasks, task); p < last; ++p)
         of.step(of.at(i), 0, of.batch, p);

@@ -11,19 +11,31 @@
 
 namespace native {
 
-// How many threads may help at once, this one among them.
-inline long threads(const xla::ffi::ThreadPool& pool) {
-  const long cores = std::max(1u, std::thread::hardware_concurrency());
-  return std::clamp<long>(pool.num_threads(), 1, cores);
-}
+// Threads that may work at once: this one, and the others out of XLA's pool.
+struct Workers {
+  xla::ffi::ThreadPool pool;
+  long count;
 
-// Runs task(0) … task(tasks − 1), each once, on this thread and on the pool's.
+  Workers(xla::ffi::ThreadPool pool)
+      : pool(pool),
+        count(std::clamp<long>(pool.num_threads(), 1,
+                               std::max(1u, std::thread::hardware_concurrency()))) {}
+
+  // This thread, for what is a task of several already.
+  Workers alone() const {
+    Workers one = *this;
+    one.count = 1;
+    return one;
+  }
+};
+
+// Runs task(0) … task(tasks − 1), each once, on the workers' threads.
 //
 // The caller takes tasks too, and waits only for those that another thread has begun:
 // it ends even if the pool never runs a thing, as where several devices of one process
 // fill it. Which thread runs a task changes no result.
 template <typename Task>
-void share(xla::ffi::ThreadPool pool, long tasks, const Task& task) {
+void share(Workers workers, long tasks, const Task& task) {
   struct Progress {
     std::atomic<long> next{0}, done{0};
   };
@@ -34,8 +46,9 @@ void share(xla::ffi::ThreadPool pool, long tasks, const Task& task) {
       progress->done.fetch_add(1, std::memory_order_release);
     }
   };
-  const long helpers = std::min(threads(pool), tasks) - 1;
-  for (long i = 0; i < helpers; ++i) pool.Schedule(std::function<void()>(work));
+  const long helpers = std::min(workers.count, tasks) - 1;
+  for (long i = 0; i < helpers; ++i)
+    workers.pool.Schedule(std::function<void()>(work));
   work();
   while (progress->done.load(std::memory_order_acquire) < tasks)
     std::this_thread::yield();

@@ -201,6 +201,67 @@ def test_vmap_is_a_loop(over, oracle):
         oracle.near(jax.tree.map(lambda a: a[i], got), want, relative=1e-5)  # noqa: B023
 
 
+EACH = (0, 0, 0, 0, 0)  # x, state, lengths, resets and h_mask; beside them the weights
+SOME = (None, 0, None, 0, None)
+MAPPED = {  # the axes of a vmap, the innermost first
+    "rows": [(EACH, None)],
+    "some": [(SOME, None)],
+    "weights": [(None, 0)],
+    "both": [(EACH, 0)],
+    "weights_of_rows": [(EACH, None), (None, 0)],
+    "rows_of_weights": [(None, 0), (EACH, None)],
+}
+
+
+def some(axes, change, given):
+    """`change` for what is mapped."""
+
+    def each(axis, tree):
+        return tree if axis is None else jax.tree.map(change, tree)
+
+    return jax.tree.map(each, axes, given, is_leaf=lambda axis: axis is None)
+
+
+@pytest.mark.parametrize("mapped", MAPPED)
+def test_vmap_is_one_call(mapped, oracle):
+    p = oracle.problem(next(c for c in CASES if c.name == "masked"), "float32")
+    (x, weights, state, h_mask), cotangents = oracle.on_device(p, "float32")
+    options = p.options()
+
+    def slopes(rows, weights):
+        def value(x, weights):
+            _, state, lengths, resets, h_mask = rows
+            y, last = lstm(
+                x, weights, state, lengths=lengths, resets=resets, h_mask=h_mask,
+                backend="native",
+            )  # fmt: skip
+            product = jnp.vdot(y, cotangents.y) + jnp.vdot(last.c, cotangents.c)
+            return product, (y, last)
+
+        return jax.grad(value, (0, 1), has_aux=True)(rows[0], weights)
+
+    given = ((x, state, options["lengths"], options["resets"], h_mask), weights)
+    run, once, levels = slopes, oracle.quickly(slopes), MAPPED[mapped]
+    for axes in levels:
+        run = jax.vmap(run, axes)
+        given = some(axes, lambda a: jnp.stack([a, a[::-1], jnp.roll(a, 1, 0)]), given)
+    compiled = jax.jit(run).lower(*given).compile()
+    text = compiled.as_text()
+    assert text is not None
+    assert "while" not in text
+    for target in native.TARGETS:
+        assert text.count(f'custom_call_target="{target}"') == 1
+    got = compiled(*given)
+    for index in itertools.product(range(3), repeat=len(levels)):
+        one = given
+        for axes, i in zip(reversed(levels), index, strict=True):
+            one = some(axes, lambda a: a[i], one)  # noqa: B023
+        want, exact = once(*one)
+        near, same = jax.tree.map(lambda a: a[index], got)  # noqa: B023
+        oracle.near(near, want, relative=1e-6)
+        jax.tree.map(np.testing.assert_array_equal, same, exact)
+
+
 def test_pmapped_sweeps_are_the_same(oracle):
     case = next(c for c in CASES if c.name == "tall")
     p = oracle.problem(case, "float32")
