@@ -15,7 +15,7 @@ without replacement; all of them where there are fewer. It is float64 throughout
 
 import numpy as np
 
-from research.metrics.measured import Measured
+from research.metrics.measured import Measured, StandardError, reach
 
 SUBSET = 1_000
 SUBSETS = 10  # the paper has 100; the interval below tells what that is worth
@@ -50,8 +50,9 @@ def measure(
     A permutation of either set is cut into subsets, and another follows when it is used
     up. The standard error of n samples is the standard deviation over subsets of s
     times √(s / (n − s)): s / n for the larger sample, and 1 − s / n because subsets of
-    one sample are more alike than subsets of fresh ones. (The spread over subsets that
-    is often printed as ± does not shrink with the sample, and is no interval.)
+    one sample are more alike than subsets of fresh ones. Student's t of so few takes
+    the place of 1.96. (The spread over subsets that is often printed as ± does not
+    shrink with the sample, and is no interval.)
 
     Args:
       generated: [samples, features] of the model's draws.
@@ -70,12 +71,14 @@ def measure(
     size = min(SUBSET, len(generated) // 2, len(reference) // 2, len(again))
     values = _values(generated, reference, size, subsets, seed)
     others = min(len(generated), len(reference)) - size
-    reach = 1.96 * values.std(ddof=1) * (size / others) ** 0.5
+    error = float(values.std(ddof=1) * (size / others) ** 0.5)
+    half = reach(StandardError(error, subsets - 1))
     value = float(values.mean())
     floor = float(_values(again, reference, size, subsets, seed).mean())
-    low, high = value - float(reach), value + float(reach)
     unit, counts = "squared kernel units", (len(generated), len(reference))
-    return Measured(value, floor, low, high, counts[0], unit, counts[1])
+    return Measured(
+        value, floor, value - half, value + half, counts[0], unit, counts[1]
+    )
 
 
 def _values(

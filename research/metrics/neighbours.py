@@ -15,7 +15,7 @@ Distances are Euclidean, float64, within the features given.
 
 import numpy as np
 
-from research.metrics.measured import Measured
+from research.metrics.measured import Measured, StandardError, reach
 
 BALL = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}  # k
 GROUPS = 20  # of the jackknife
@@ -30,9 +30,9 @@ def measure(
     """Precision, recall, density and coverage, with floors and 95 % intervals.
 
     The interval is that of a jackknife over 20 groups of both sets at once (Miller
-    1974): a bootstrap would draw samples twice, whose neighbour then is at distance 0.
-    It errs on the wide side, by up to 2 times; one from the spread over samples alone,
-    with the balls held fast, came out too narrow, by up to 2 times too.
+    1974), by Student's t: a bootstrap would draw samples twice, whose neighbour then is
+    at distance 0. It errs on the wide side, by up to 2 times; one from the spread over
+    samples alone, with the balls held fast, came out too narrow, by up to 2 times too.
 
     Args:
       generated: [samples, features] of the model's draws.
@@ -145,8 +145,8 @@ def _measured(
     name: str, value: float, floor: float, replicates: np.ndarray, count: int
 ) -> Measured:
     spread = ((replicates - replicates.mean()) ** 2).sum() * (GROUPS - 1) / GROUPS
-    reach = 1.96 * float(spread**0.5)
+    half = reach(StandardError(float(spread**0.5), GROUPS - 1))
     most = float("inf") if name == "density" else 1.0
     unit = "real balls, over k" if name == "density" else "share"
-    low, high = max(value - reach, 0.0), min(value + reach, most)
+    low, high = max(value - half, 0.0), min(value + half, most)
     return Measured(value, floor, low, high, count, unit)

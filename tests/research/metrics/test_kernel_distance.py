@@ -68,10 +68,26 @@ def test_the_interval_is_as_wide_as_the_scatter_of_fresh_samples():
         )
         for i in range(30)
     ]
-    errors = [(one.high - one.low) / (2 * 1.96) for one in found]
+    errors = [(one.high - one.low) / (2 * 2.262) for one in found]
     assert np.mean(errors) == pytest.approx(
         np.std([one.value for one in found]), rel=0.35
     )
+
+
+def test_the_interval_holds_the_true_distance_nineteen_times_of_twenty():
+    """Also of two subsets: their spread is one degree of freedom, t is 12.7."""
+    found = [
+        kernel_distance.measure(
+            normal(3 * i, 40, 4, shift=0.5),
+            normal(3 * i + 1, 40, 4),
+            normal(3 * i + 2, 40, 4),
+            subsets=2,
+        )
+        for i in range(300)
+    ]
+    truth = np.mean([one.value for one in found])  # it is unbiased
+    inside = np.mean([one.low < truth < one.high for one in found])
+    assert inside == pytest.approx(0.95, abs=0.03)
 
 
 def test_what_cannot_be_compared_is_refused():

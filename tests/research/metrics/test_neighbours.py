@@ -100,9 +100,23 @@ def test_the_intervals_are_no_narrower_than_the_scatter_of_fresh_samples(scale):
         for i in range(8)
     ]
     for name in neighbours.BALL:
-        errors = [(one[name].high - one[name].low) / (2 * 1.96) for one in found]
+        errors = [(one[name].high - one[name].low) / (2 * 2.093) for one in found]
         scatter = np.std([one[name] for one in fresh])
         assert 0.85 * scatter < np.mean(errors) < 2.2 * scatter, name
+
+
+def test_the_interval_is_a_jackknife_over_twenty_groups_by_students_t():
+    """Miller 1974: 19 degrees of freedom, so t is 2.093."""
+    model, real = normal(0, 200, scale=0.6), normal(1, 200)
+    groups = np.arange(200) % 20
+    without = [
+        neighbours.numbers(model[groups != g], real[groups != g]) for g in range(20)
+    ]
+    found = neighbours.measure(model, real, normal(2, 200))
+    for name in ("recall", "coverage"):
+        error = (19 * np.var([one[name] for one in without])) ** 0.5
+        half = (found[name].high - found[name].low) / 2
+        assert half == pytest.approx(2.093 * error, rel=1e-3), name
 
 
 def test_a_far_outlier_lifts_precision_and_not_density():
