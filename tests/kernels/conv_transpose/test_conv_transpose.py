@@ -1,4 +1,10 @@
-"""Both ops against loops in float64 numpy, in value and in every derivative."""
+"""Both ops against loops in float64 numpy, in value and in every derivative.
+
+And against golden/keras.json, what Keras' layers gave: it says which version.
+"""
+
+import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +17,9 @@ from kernels.conv_transpose.cases import Case, tagged
 
 OPS = {"conv": conv, "conv_transpose": conv_transpose}
 CASES = tagged("test")
+KERAS = json.loads((Path(__file__).parent / "golden/keras.json").read_text())
+LAYERS = {"Conv2D": conv, "Conv2DTranspose": conv_transpose}
+GOLDEN = [name for name in KERAS if name != "version"]
 
 
 def loops(case: Case, x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -55,6 +64,18 @@ def test_value_is_the_defining_sum(case, dtype):
     assert y.dtype == x.dtype
     assert y.shape == want.shape
     close(y, want, {"float32": 1e-6, "bfloat16": 8e-3}[dtype])
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_value_is_that_of_keras(name):
+    """Taps, then the stride, of a picture of an odd and an even side."""
+    layer, _, stride = name.split()
+    x, kernel, want = (
+        jnp.asarray(KERAS[name][part], "float32") for part in ("x", "kernel", "y")
+    )
+    y = LAYERS[layer](x, kernel, (int(stride),) * 2)
+    assert y.shape == want.shape
+    close(y, want, 1e-6)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -1,6 +1,9 @@
-"""Makes the golden numbers of another library's LSTM: weights, inputs and outputs.
+"""Makes the golden numbers of another library: weights, inputs and outputs.
 
-    python make.py keras > keras.json
+    python make_golden.py keras > lstm/golden/keras.json
+    python make_golden.py haiku > lstm/golden/haiku.json
+    python make_golden.py torch > lstm/golden/torch.json
+    python make_golden.py keras_convolutions > conv_transpose/golden/keras.json
 
 here, in an environment of its own that has that library (keras beside jax with
 KERAS_BACKEND=jax). The file says which version it was. Numbers are float32 in full, so
@@ -8,6 +11,7 @@ that reading them back gives the same bits.
 """
 
 import importlib
+import itertools
 import json
 import sys
 from typing import Any
@@ -75,6 +79,27 @@ def torch() -> dict[str, Any]:
     return {"version": torch.__version__, "x": x} | made
 
 
+def keras_convolutions() -> dict[str, Any]:
+    """Conv2D and Conv2DTranspose without bias, with padding "same".
+
+    One picture is of odd height and even width, the other the other way round.
+    """
+    keras = importlib.import_module("keras")
+    made = {}
+    for name, taps, stride in itertools.product(
+        ("Conv2D", "Conv2DTranspose"), (5, 4, 3), (1, 2)
+    ):
+        x = normal(1, 3, 4, 2) if taps % 2 else normal(1, 4, 5, 2)
+        options = {"strides": stride, "padding": "same", "use_bias": False}
+        layer = getattr(keras.layers, name)(3, taps, **options)
+        layer.build(x.shape)
+        weights = [normal(*w.shape) for w in layer.get_weights()]
+        layer.set_weights(weights)
+        found = {"x": x, "kernel": weights[0], "y": np.asarray(layer(x))}
+        made[f"{name} {taps} {stride}"] = found
+    return {"version": keras.__version__} | made
+
+
 def plain(value: Any) -> Any:
     """As JSON holds it; a float32 is told apart from its neighbours by 9 digits."""
     if isinstance(value, dict):
@@ -85,5 +110,5 @@ def plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    makers = {"keras": keras, "haiku": haiku, "torch": torch}
+    makers = {made.__name__: made for made in (keras, haiku, torch, keras_convolutions)}
     sys.stdout.write(json.dumps(plain(makers[sys.argv[1]]())) + "\n")
