@@ -1,11 +1,14 @@
 """Optimizers: clip or normalise the gradient, then Adam or RMSprop, on a schedule."""
 
 import dataclasses
+import math
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from research.errors import UserError
 
 EPOCHS, HELD = 39, 6  # of Zaremba's medium model: in all, and before the rate falls
 
@@ -42,7 +45,12 @@ class Optimizer:
     where it is refused"""
 
     def build(self, steps: int) -> optax.GradientTransformation:
-        """The optax transformation for a run of so many steps."""
+        """The optax transformation for a run of so many steps.
+
+        Raises:
+          UserError: a number that no run could mean.
+        """
+        self._refuse_ranges()
         parts = []
         if self.clip_norm is not None:
             parts.append(optax.clip_by_global_norm(self.clip_norm))
@@ -53,6 +61,17 @@ class Optimizer:
             parts.append(optax.add_decayed_weights(self.weight_decay))
         parts.append(optax.scale_by_learning_rate(self._rate(steps)))
         return optax.chain(*parts)
+
+    def _refuse_ranges(self) -> None:
+        for field in ("beta1", "beta2", "decay"):
+            if not 0 <= getattr(self, field) < 1:
+                raise _wrong(field, getattr(self, field), "a decay lies in [0, 1)")
+        for field in ("learning_rate", "epsilon", "weight_decay"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise _wrong(field, getattr(self, field), "give 0 or more")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            says = "nothing is left of the gradient; give more than 0, or None"
+            raise _wrong("clip_norm", self.clip_norm, says)
 
     def _rule(self) -> optax.GradientTransformation:
         if self.name == "adam":
@@ -79,3 +98,7 @@ def zaremba(learning_rate: float | jax.Array, steps: int) -> optax.Schedule:
         return learning_rate * 1.2 ** -jnp.maximum(epoch - HELD + 1, 0).astype(float)
 
     return rate
+
+
+def _wrong(field: str, value: float, says: str) -> UserError:
+    return UserError(f"--optimizer.{field.replace('_', '-')} is {value}: {says}")

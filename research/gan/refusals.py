@@ -1,6 +1,7 @@
 """Combinations that no run could mean, each with its reason."""
 
 import inspect
+import math
 from types import ModuleType
 from typing import Any
 
@@ -168,16 +169,21 @@ def _refuse_ranges(config: Any) -> None:
     if not 0 <= config.ema < 1:
         raise UserError(f"--task.ema is {config.ema}: a decay lies in [0, 1)")
     for name, weight in config.penalties.items():
-        if weight < 0:
+        if not 0 <= weight < math.inf:
             raise UserError(
                 f"--task.penalties {name} {weight}: a weight below 0 rewards steep "
                 f"gradients; give 0 or more"
             )
+    rate = config.discriminator_learning_rate
+    if rate is not None and not 0 <= rate < math.inf:
+        raise UserError(
+            f"--task.discriminator-learning-rate is {rate}: give 0 or more, or None"
+        )
     if not 0 < config.real_target <= 1:
         raise UserError(
             f"--task.real-target is {config.real_target}: a label lies in (0, 1]"
         )
-    if config.clip_weights is not None and config.clip_weights <= 0:
+    if config.clip_weights is not None and not config.clip_weights > 0:
         raise UserError(
             f"--task.clip-weights is {config.clip_weights}: nothing is left of D; give "
             f"more than 0, or None"
@@ -188,7 +194,7 @@ def _refuse_ranges(config: Any) -> None:
             flag, value = field.replace("_", "-"), getattr(config, field)
             raise UserError(f"--task.{flag} is {value}: give 1 or more")
     for field in ("instance_noise", "historical_averaging"):
-        if getattr(config, field) < 0:
+        if not 0 <= getattr(config, field) < math.inf:
             flag, value = field.replace("_", "-"), getattr(config, field)
             raise UserError(f"--task.{flag} is {value}: give 0 or more")
     if not 0 < config.instance_noise_share <= 1:

@@ -1,10 +1,14 @@
 """Each optimizer against its equations in float64 numpy."""
 
+import dataclasses
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from research.errors import UserError
 from research.optimizers import Optimizer
 
 STEPS = 12
@@ -184,3 +188,24 @@ def test_a_run_of_few_steps_has_finite_rates(schedule, steps):
     assert (found >= 0).all()
     assert (found <= 1 + 1e-6).all()
     assert found.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("field", "below", "above"),
+    [
+        ("learning_rate", -0.1, math.inf),
+        ("beta1", -0.1, 1.0),
+        ("beta2", -0.1, 1.0),
+        ("decay", -0.1, 1.0),
+        ("epsilon", -1e-9, math.nan),
+        ("weight_decay", -0.1, math.inf),
+        ("clip_norm", 0.0, math.nan),
+    ],
+)
+def test_what_no_run_could_mean_is_refused(field, below, above):
+    """Adam of beta1 = 1 divides 0 by 0 and moves nothing; a clip to 0 as well."""
+    flag = field.replace("_", "-")
+    for value in (below, above):
+        wrong = dataclasses.replace(Optimizer(), **{field: value})
+        with pytest.raises(UserError, match=rf"^--optimizer.{flag} is {value}: "):
+            wrong.build(10)

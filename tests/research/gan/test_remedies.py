@@ -469,6 +469,10 @@ class Classy(Numbers):
         ({"real_target": 1.2}, "--task.real-target is 1.2"),
         ({"real_target": 0.9, "loss": "wgan"}, "in the loss wgan D has no target"),
         ({"clip_weights": 0.0}, "--task.clip-weights is 0.0"),
+        (
+            {"discriminator_learning_rate": -1.0},
+            "--task.discriminator-learning-rate is",
+        ),
         ({"packing": 0}, "--task.packing is 0"),
         ({"discriminator_steps": 0}, "--task.discriminator-steps is 0"),
         ({"discriminator_steps": 2, "noise": "shared"}, "take --task.noise fresh"),
