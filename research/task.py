@@ -43,6 +43,9 @@ class Task(NamedTuple):
     `check(dataset)` raises UserError for a data set that the task cannot learn from.
     `needs`: entries of a training batch that not every data set of the medium has.
     `batches`: a step takes that many batches, one after another on the first axis.
+    `left_out(state, batch)` → the state after a step whose update is left out because
+      it is not finite, but for the number of steps; it runs as `step` does. None: the
+      state stays as it was, for a task that carries nothing from batch to batch.
     """
 
     init: Callable[[jax.Array, Batch], Any]
@@ -56,6 +59,7 @@ class Task(NamedTuple):
     walk: Callable[[Any, jax.Array, int], jax.Array] | None = None
     check: Callable[[Any], None] | None = None
     needs: tuple[str, ...] = ()
+    left_out: Callable[[Any, Batch], Any] | None = None
 
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:

@@ -82,6 +82,7 @@ class Language:
             predict=learner.predict,
             check=functools.partial(_refuse_few_symbols, model),
             needs=("row", "fresh"),
+            left_out=learner.left_out,
         )
 
 
@@ -150,6 +151,15 @@ class Reader:
         )
         state = LanguageState(state.step + 1, params, optimizer, memory)
         return state, told | {"gradient_norm": norm}
+
+    def left_out(self, state: LanguageState, batch: Batch) -> LanguageState:
+        """Nothing learned, and zero for each stream that begins in this batch.
+
+        The next step would go on with the stream before. Within a stream its state
+        stays: the text goes on a window later.
+        """
+        recalled = self._recalled(state.memory, batch)
+        return state._replace(memory=_kept(state.memory, recalled, batch["row"]))
 
     def evaluate(self, state: LanguageState, batch: Batch) -> Metrics:
         """Of each held-out window, from the zero state, after its context."""

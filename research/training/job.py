@@ -171,19 +171,44 @@ def step_function(job: Job, ranks: int) -> Callable[[Any, Any], tuple[Any, Any]]
     examples it holds. Of a task's several batches each is shared by all devices. With
     data on the host `arrays` is the batch: see `host_batches`.
     """
-    experiment, shares = job.experiment, Shares(job, ranks)
+    batch_of = _batch_function(job, ranks)
 
     def step(state, arrays):
+        batch = batch_of(state, arrays)
+        state, metrics = job.task.step(state, batch, step_key(job, state.step))
+        return state, jax.lax.pmean(metrics, BATCH)
+
+    return step
+
+
+def left_out_function(job: Job, ranks: int) -> Callable[[Any, Any], Any]:
+    """`left_out(state, arrays)` → state where the update of a step is left out.
+
+    It runs where `step_function`'s does, and does not count the step.
+    """
+    batch_of = _batch_function(job, ranks)
+
+    def left_out(state, arrays):
+        if job.task.left_out is None:
+            return state
+        return job.task.left_out(state, batch_of(state, arrays))
+
+    return left_out
+
+
+def _batch_function(job: Job, ranks: int) -> Callable[[Any, Any], Any]:
+    """`batch_of(state, arrays)` → what one of `ranks` devices sees in a step."""
+    experiment, shares = job.experiment, Shares(job, ranks)
+
+    def batch_of(state, arrays):
         first = state.step * shares.a_step + jax.lax.axis_index(BATCH) * shares.local
         positions = first.astype(jnp.uint32) + jnp.uint32(shares.offsets)
         batch = arrays
         if experiment.data.placement == "device":
             batch = job.dataset.batch(arrays, experiment.seed, positions)
-        key = step_key(job, state.step)
-        state, metrics = job.task.step(state, batch | {"position": positions}, key)
-        return state, jax.lax.pmean(metrics, BATCH)
+        return batch | {"position": positions}
 
-    return step
+    return batch_of
 
 
 def whole_batch(job: Job, step: int) -> Any:

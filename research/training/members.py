@@ -11,7 +11,13 @@ import jax
 import numpy as np
 
 from research import population
-from research.training.job import Job, initial_state, step_function, with_settings
+from research.training.job import (
+    Job,
+    initial_state,
+    left_out_function,
+    step_function,
+    with_settings,
+)
 from research.training.not_finite import guard
 from research.training.varied import Varied
 
@@ -41,8 +47,11 @@ class Members:
         skips = self.jobs[0].experiment.on_nan == "skip"
 
         def one(state, values, arrays):
-            step = step_function(self._job(values), ranks)
-            return (guard(step) if skips else step)(state, arrays)
+            job = self._job(values)
+            step = step_function(job, ranks)
+            if skips:
+                step = guard(step, left_out_function(job, ranks))
+            return step(state, arrays)
 
         return one if self._single else jax.vmap(one, in_axes=(0, 0, None))
 

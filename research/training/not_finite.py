@@ -41,11 +41,14 @@ def bare(state: Any) -> Any:
     return state.state if isinstance(state, Guarded) else state
 
 
-def guard(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Guarded, Any]]:
+def guard(
+    step: Callable[..., tuple[Any, Any]], left_out: Callable[..., Any]
+) -> Callable[..., tuple[Guarded, Any]]:
     """`step(state, *inputs)` as one that leaves out what is not finite.
 
-    It takes and gives a `Guarded`. Its metrics have `skipped_updates`, all so far, and
-    `skipped_in_a_row`; the others are as they came, finite or not.
+    It takes and gives a `Guarded`; `left_out(state, *inputs)` is the state after a step
+    whose update is left out, but for its number. The metrics have `skipped_updates`,
+    all so far, and `skipped_in_a_row`; the others are as they came, finite or not.
     """
 
     def guarded_step(before: Guarded, *inputs: Any) -> tuple[Guarded, Any]:
@@ -57,11 +60,10 @@ def guard(step: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Guarded, 
             counts_on = jax.tree_util.keystr(path, simple=True) == "step"
             return new if counts_on else jnp.where(good, new, old)
 
-        chosen = jax.tree_util.tree_map_with_path(choose, state, before.state)
-        left_out = jnp.where(good, 0, 1).astype(jnp.uint32)
-        after = Guarded(
-            chosen, before.skipped + left_out, left_out * (before.in_a_row + 1)
-        )
+        kept = left_out(before.state, *inputs)
+        chosen = jax.tree_util.tree_map_with_path(choose, state, kept)
+        bad = jnp.where(good, 0, 1).astype(jnp.uint32)
+        after = Guarded(chosen, before.skipped + bad, bad * (before.in_a_row + 1))
         counts = {"skipped_updates": after.skipped, "skipped_in_a_row": after.in_a_row}
         return after, metrics | counts
 

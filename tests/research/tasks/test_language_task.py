@@ -12,7 +12,7 @@ import pytest
 from kernels import LstmState
 from research import parts
 from research.errors import UserError
-from research.experiment import Data
+from research.experiment import Data, Experiment
 from research.media import pictures
 from research.models import baseline_rnn, stacked_lstm
 from research.models.lstm import Lstm
@@ -21,7 +21,9 @@ from research.sampling import Sampling
 from research.sources.streams import Text
 from research.tasks.language import Language
 from research.training.axes import BATCH
-from research.training.job import prepare
+from research.training.job import Job, prepare
+from research.training.members import Members
+from research.training.not_finite import guarded
 
 SYMBOLS, HIDDEN, ROWS, LENGTH = 256, 5, 4, 6
 
@@ -164,6 +166,28 @@ def test_a_restarted_run_is_the_same_to_the_bit(text):
     saved = jax.tree.map(np.asarray, half)
     rest, _ = trained(task, text, 3, 2, state=jax.tree.map(jnp.asarray, saved))
     jax.tree.map(np.testing.assert_array_equal, rest, whole)
+
+
+def test_an_epoch_whose_first_step_is_left_out_begins_at_zero(text):
+    """Weights of NaN: every update is left out, the streams go on or begin."""
+    splits = text.load("train"), text.load("test")
+    how = Experiment(9, ROWS, Data(), Model(), None, Optimizer(), on_nan="skip")
+    job = Job("letters", how, task_of(), text, *splits)
+    state, _ = trained(task_of(), text, 1, 1)
+    state = state._replace(
+        params=jax.tree.map(lambda p: np.full_like(p, np.nan), state.params),
+        memory=jax.tree.map(np.ones_like, state.memory),
+    )
+    of_two = Members([job]).step(2)
+    step = jax.jit(jax.vmap(of_two, (None,) * 3, axis_name=BATCH, axis_size=2))
+    an_epoch = splits[0].examples // ROWS
+    for number, want in ((an_epoch - 1, 1), (an_epoch, 0)):
+        before = guarded(state._replace(step=np.uint32(number)), 0, 0)
+        after, metrics = step(before, {}, job.train.arrays)
+        assert (metrics["skipped_updates"] == 1).all()
+        assert (after.state.step == number + 1).all()
+        for leaf in jax.tree.leaves(after.state.memory):
+            assert (leaf == want).all()
 
 
 def test_held_out_windows_are_scored_after_their_context(text):

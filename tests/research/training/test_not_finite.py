@@ -58,16 +58,21 @@ def losses(workdir):
 def test_an_update_that_is_not_finite_is_left_out_and_nothing_else():
     def step(state, x):
         new = {"w": state["w"] - x, "step": state["step"] + 1, "n": state["n"] + 2}
+        new["begun"] = state["begun"]
         return new, {"loss": x * 2}
 
-    state = {"w": np.float32(1), "step": np.uint32(0), "n": np.uint32(0)}
+    def left_out(state, x):
+        return state | {"begun": state["begun"] + 1}
+
+    zero = np.uint32(0)
+    state = {"w": np.float32(1), "step": zero, "n": zero, "begun": zero}
     state, said = guarded(state, skipped=7, in_a_row=0), []
     for x in (0.5, np.nan, np.inf, 0.25):
-        state, metrics = jax.jit(guard(step))(state, np.float32(x))
+        state, metrics = jax.jit(guard(step, left_out))(state, np.float32(x))
         said.append((int(metrics["skipped_updates"]), int(metrics["skipped_in_a_row"])))
     assert said == [(7, 0), (8, 1), (9, 2), (9, 0)]
     assert {n: float(v) for n, v in state.state.items()} == {
-        "w": 0.25, "step": 4.0, "n": 4.0,
+        "w": 0.25, "step": 4.0, "n": 4.0, "begun": 2.0,
     }  # fmt: skip
 
 
