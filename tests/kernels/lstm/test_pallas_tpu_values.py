@@ -1,5 +1,7 @@
 """The TPU kernels in Pallas's interpreter, against the float64 oracle."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from kernels import LstmState, lstm
 from kernels.lstm import gradients, pallas_tpu, tpu_kernels, tpu_tiles, xla
 from kernels.lstm.cases import Shape, tagged
 from kernels.lstm.spec import Masks, Operands
-from kernels.lstm.tpu_tiles import Tile
+from kernels.lstm.tpu_tiles import FEW, Tile
 
 HERE = "kernels.lstm.interpreted"
 CASES = {case.name: case for case in tagged("test")}
@@ -62,7 +64,7 @@ def test_narrow_dtypes_keep_wide_sums(dtype, oracle):
 def test_a_step_of_many_pieces(oracle):
     """Two pieces of cells, the last of them short; on a v6e, wh in pairs of rows."""
     shape = Shape("pieces", 3, 4, 2, 300, resets=True, h_mask=True)
-    p = oracle.problem(shape, "bfloat16", scale=0.1)
+    p = oracle.problem(shape, "bfloat16", scale=0.4)
     arrays, cotangents = oracle.on_device(p, "bfloat16")
     far_y, far_c, far_gradient = GATES["bfloat16"]
     want = oracle.forward(p)
@@ -95,6 +97,46 @@ def test_cutting_changes_nothing(name, reverse, oracle, monkeypatch):
     lengths = jnp.arange(rows) % 8 if rows == 18 else None
     monkeypatch.setattr(tpu_tiles, "chosen", lambda *_: tile)
     assert_sweeps_agree(oracle, p, arrays, cotangents, lengths, reverse, True)
+
+
+def test_eight_steps_of_one_iteration(oracle, monkeypatch):
+    """As a TPU takes 16 bits; time ends inside the second block."""
+    shape = Shape("eight", 11, 4, 2, 3, lengths=True, reverse=True)
+    p = oracle.problem(shape)
+    monkeypatch.setattr(tpu_tiles, "chosen", lambda *_: Tile(4, 8, 0))
+    with jax.enable_x64(True):
+        arrays, cotangents = oracle.on_device(p, "float64")
+        run = oracle.compiled(p, jit=oracle.quickly, backend=HERE)
+        outputs, gradient = run(arrays, cotangents)
+    oracle.near(outputs, oracle.forward(p), 1e-13)
+    oracle.near(gradient, oracle.gradient(p, p.cotangents), 1e-11, 1e-11)
+
+
+@pytest.mark.parametrize("steps", [16, 20])
+def test_more_steps_of_one_iteration(steps, oracle, monkeypatch):
+    """As a v6e takes many rows where no gates are kept; resets never come in 20s."""
+    shape = Shape("more", steps + 3, 4, 2, 3, 0, False, True, steps == 16, True)
+    p = oracle.problem(shape)
+    monkeypatch.setattr(tpu_tiles, "chosen", lambda *_: Tile(4, steps, 0))
+    with jax.enable_x64(True):
+        arrays, _ = oracle.on_device(p, "float64")
+        run = oracle.quickly(functools.partial(lstm, backend=HERE, **p.options()))
+        y, last = run(*arrays[:3], h_mask=arrays.h_mask)
+    want = oracle.forward(p)
+    oracle.near((y, *last), (want.y, want.h, want.c), 1e-13)
+
+
+def test_more_rows_than_are_added_up_in_parts(oracle):
+    """From 129 rows on a product in 16 bits is as deep as h, here of two pieces."""
+    p = oracle.problem(Shape("tall", 2, FEW + 1, 2, 300), "bfloat16", scale=0.4)
+    arrays, cotangents = oracle.on_device(p, "bfloat16")
+    run = oracle.compiled(p, jit=oracle.quickly, backend=HERE)
+    outputs, gradient = run(arrays, cotangents)
+    far_y, far_c, far_gradient = GATES["bfloat16"]
+    want = oracle.forward(p)
+    oracle.near(outputs._replace(c=0.0), want._replace(c=0.0), far_y)
+    oracle.near(outputs.c, want.c, far_c)
+    oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=far_gradient)
 
 
 def test_more_steps_than_one_block_of_reset_flags_holds(oracle, monkeypatch):
