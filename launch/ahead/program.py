@@ -117,11 +117,9 @@ def size_of(shape: str, main_memory: bool = False) -> int:
 
 def _split(definition: str) -> tuple[str, str]:
     """`f32[8]{0} add(%a, %b), …` → its shape and operation."""
-    found = _OPERATION.search(re.sub(r"/\*.*?\*/", "", definition))
-    if found is None:
-        return definition, ""
     plain = re.sub(r"/\*.*?\*/", "", definition)
-    return plain[: found.start()], found[1]
+    found = _OPERATION.search(plain)
+    return (definition, "") if found is None else (plain[: found.start()], found[1])
 
 
 def _computations(text: str) -> tuple[dict[str, dict[str, str]], str]:
@@ -144,14 +142,18 @@ def _started(part: dict[str, str]) -> set[str]:
         operand
         for definition in part.values()
         if "AsyncCollectiveStart" in definition
-        for operand in re.findall(r"%[\w.-]+", definition.split("metadata=")[0])
+        for operand in _names(definition)
     }
 
 
 def _called(definition: str, parts: dict[str, dict[str, str]]) -> list[str]:
     """Computations that an instruction runs."""
-    names = re.findall(r"%[\w.-]+", definition.split("metadata=")[0])
-    return [name for name in names if name in parts]
+    return [name for name in _names(definition) if name in parts]
+
+
+def _names(definition: str) -> list[str]:
+    """Instructions and computations that a definition names."""
+    return re.findall(r"%[\w.-]+", definition.split("metadata=")[0])
 
 
 def _turns(definition: str, parts: dict[str, dict[str, str]]) -> int:
@@ -177,19 +179,15 @@ def _add(found: dict[str, Collective], one: Collective, turns: int = 1) -> None:
 
 def _entry(text: str) -> dict[str, _Made]:
     made: dict[str, _Made] = {}
-    for line in text[text.rfind("\nENTRY") + 1 :].splitlines()[1:]:
-        if line.startswith("}"):
-            break
-        if not (match := _LINE.match(line)):
-            continue
-        shape, operation = _split(match[2])
-        body = match[2].split("metadata=")[0]
-        source = re.search(r'op_name="([^"]*)"', match[2])
-        name = source[1] if source else ""
-        made[str(match[1])] = _Made(
+    parts, entry = _computations(text)
+    for name, definition in parts[entry].items():
+        shape, operation = _split(definition)
+        source = re.search(r'op_name="([^"]*)"', definition)
+        told = source[1] if source else ""
+        made[name] = _Made(
             operation,
             size_of(shape, main_memory=True),
-            re.findall(r"%[\w.-]+", body),
-            "jvp(" in name and "transpose(" not in name,
+            _names(definition),
+            "jvp(" in told and "transpose(" not in told,
         )
     return made
