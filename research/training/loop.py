@@ -13,15 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from research.errors import UserError
-from research.training import devices, layout, not_finite, processes, validation
-from research.training.feeding import Feed
+from research.training import not_finite, processes, validation
+from research.training.diverged import Diverged, finite
 from research.training.goodput import Goodput
-from research.training.job import whole_batch
-from research.training.members import Members
 from research.training.profiling import Profile
+from research.training.program import Program
 from research.training.progress import RunProgress
 from research.training.resuming import go_on
 from research.training.runs import Outcome, Run, Standing
@@ -93,14 +90,11 @@ class _Training:
         jobs = [run.job for run in runs]
         if start.rewinds:
             jobs = [not_finite.in_another_order(job, start.rewinds) for job in jobs]
-        self.members = Members(jobs)
         self._saving: Saving = saving
         self._goodput: Goodput = goodput
         self._profile: Profile = profile
         self.standings = start.standings
-        # Runs that have diverged, by number.
-        self._replayed = {i for i, one in enumerate(self.standings) if one.diverged}
-        self._marked = set(self._replayed)  # of which end.json tells it
+        self._diverged = Diverged(runs, start.standings)
         self.windows: list[float] = []
         self.host_shares: list[float] = []
         self.step: int = start.step
@@ -108,35 +102,8 @@ class _Training:
         self._began = time.perf_counter()
         # Step and time it began, and how long batches were waited for by then.
         self._window: tuple[int, float, float] | None = None
-        self._layout = layout.of(runs[0].job.experiment, len(runs))
         self._agreement = processes.Agreement()
-        self._skips = jobs[0].experiment.on_nan == "skip"
-        step = self.members.step(self._layout.ranks)
-        state = self._stacked()
-        inputs = self.members.values, runs[0].job.train.arrays
-        self._feed = self._feed_from(start.step)
-        self._repeats = self._feed is None and devices.repeats_well(
-            step, self._layout.ranks, state, *inputs
-        )
-        self._compiled = self._layout.parallel(step, self._repeats)
-        self._state = self._layout.state(state)
-        self._inputs = self._layout.inputs(*inputs)
-
-    def _feed_from(self, step: int) -> Feed | None:
-        """The host's batches from a step on; None where the devices make them."""
-        if not isinstance(self._layout, layout.Fed):
-            return None
-        return self._layout.feed(self.members.jobs, step)
-
-    def _stacked(self) -> Any:
-        """The last finite states as the step takes them."""
-        states = [
-            not_finite.guarded(one.state, one.skipped, one.in_a_row)
-            if self._skips
-            else one.state
-            for one in self.standings
-        ]
-        return self.members.stack(states)
+        self._program = Program(jobs, start.standings, start.step, goodput)
 
     @property
     def seconds(self) -> float:
@@ -149,10 +116,10 @@ class _Training:
         if reason := processes.asked(stop.reason):  # before anything was compiled
             return reason
         self._complete()
-        self._profile.turn(self.step, self._state)
+        self._profile.turn(self.step, self._program.state)
         while self.step < experiment.steps:
             metrics = self._advance()
-            for line in self._profile.turn(self.step, self._state):
+            for line in self._profile.turn(self.step, self._program.state):
                 progress.say(line)
             # Read once: a signal may fall anywhere below, and only a step that saw it
             # is saved. One that comes later is the next step's.
@@ -167,7 +134,7 @@ class _Training:
                 # A notice of preemption leaves seconds: out of turn it only saves.
                 self._save(progress, validate=due)
                 self._window = None
-            self._keep_for_replay(progress)
+            self._diverged.keep(self._program, self.rewinds, self.step, progress)
             if all(standing.diverged for standing in self.standings):
                 self._finish(reason)
                 return "nan"
@@ -180,23 +147,14 @@ class _Training:
     def _advance(self) -> Any:
         """Makes one call of the compiled step, or of several steps at once."""
         count = self._steps_of_a_call()
-        self._state, metrics = self._call(self._state, count, self._feed)
+        metrics = self._program.advance(count)
         self.step += count
         return metrics
-
-    def _call(self, state: Any, count: int, feed: Feed | None) -> tuple[Any, Any]:
-        """State and metrics after `count` steps from a state, which is donated."""
-        steps = (count,) if self._repeats else ()
-        batch = ()
-        if feed is not None:
-            with self._goodput.during("data"):
-                batch = (feed.next(),)
-        return self._compiled(state, *steps, *self._inputs, *batch)
 
     def _steps_of_a_call(self) -> int:
         """As many as fill CALL_SECONDS, none of them past one to log or to save."""
         # Several processes must all make the same calls, and their clocks differ.
-        if not (self._repeats and self.windows) or jax.process_count() > 1:
+        if not (self._program.repeats and self.windows) or jax.process_count() > 1:
             return 1
         experiment = self.runs[0].job.experiment
         every = experiment.log_every, experiment.checkpoint_every
@@ -206,23 +164,23 @@ class _Training:
 
     def _going(self, tree: Any) -> list[tuple[Run, Standing, Any]]:
         """The runs that have not diverged, each with its part of what a step gave."""
-        parts = self.members.split(self._layout.fetch(tree))
+        parts = self._program.parts(tree)
         every = zip(self.runs, self.standings, parts, strict=True)
         return [found for found in every if not found[1].diverged]
 
     def _log(self, metrics: Any, progress: RunProgress) -> None:
-        now = time.perf_counter()
+        now, feed = time.perf_counter(), self._program.feed
         if self._window is not None:
             first, began, waited = self._window
             self.windows.append((now - began) / (self.step - first))
-            if self._feed is not None:
-                self.host_shares.append((self._feed.waited - waited) / (now - began))
-        self._window = (self.step, now, self._feed.waited if self._feed else 0.0)
+            if feed is not None:
+                self.host_shares.append((feed.waited - waited) / (now - began))
+        self._window = (self.step, now, feed.waited if feed else 0.0)
         shown = {}
         for run, standing, part in self._going(metrics):
             values = {name: float(value) for name, value in part.items()}
             standing.diverged = not all(map(math.isfinite, values.values()))
-            if self._skips:
+            if self._program.skips:
                 in_a_row = values.pop("skipped_in_a_row")
                 values = {n: v for n, v in values.items() if math.isfinite(v)}
                 standing.diverged = in_a_row >= not_finite.IN_A_ROW
@@ -233,14 +191,16 @@ class _Training:
 
     def _save(self, progress: RunProgress, validate: bool) -> None:
         """Saves every run whose numbers are all finite; evaluates and draws it."""
-        jax.block_until_ready(self._state)  # steps: what follows is no part of them
+        jax.block_until_ready(
+            self._program.state
+        )  # steps: what follows is no part of them
         with self._goodput.during("saving"):
-            for _, standing, found in self._going(self._state):
+            for _, standing, found in self._going(self._program.state):
                 state = not_finite.bare(found)
                 standing.diverged = not finite(state)
                 if not standing.diverged:
                     standing.step, standing.state = self.step, state
-                    if self._skips:
+                    if self._program.skips:
                         standing.skipped = int(found.skipped)
                         standing.in_a_row = int(found.in_a_row)
         self._save_standings()
@@ -260,47 +220,6 @@ class _Training:
             for run, standing in zip(self.runs, self.standings, strict=True):
                 if standing.step:
                     self._saving.save(run.checkpoints, standing, self.rewinds)
-
-    def _keep_for_replay(self, progress: RunProgress) -> None:
-        """Writes what the first step began from that gave a number not finite.
-
-        It is found by making the steps since the last finite state again.
-        """
-        lost = {i: one for i, one in enumerate(self.standings) if one.diverged}
-        self._mark(lost, progress)
-        lost = {i: one for i, one in lost.items() if i not in self._replayed}
-        if not lost:
-            return
-        self._replayed |= {*lost}
-        state = self._layout.state(self._stacked())
-        first = min(one.step for one in lost.values())
-        feed = self._feed_from(first)
-        for _ in range(self.step - first):
-            before = self.members.split(self._layout.fetch(state))
-            state, metrics = self._call(state, 1, feed)
-            after = self.members.split(self._layout.fetch((state, metrics)))
-            for i in [i for i in lost if not finite(after[i])]:
-                job, begun = self.members.jobs[i], not_finite.bare(before[i])
-                batch = whole_batch(job, int(begun.step))
-                lost_step = int(begun.step) + 1, begun, batch, self.rewinds
-                if problem := self.runs[i].record.not_finite(*lost_step):
-                    progress.say(f"step {lost_step[0]} is not kept: {problem}")
-                del lost[i]
-
-    def _mark(self, lost: dict[int, Standing], progress: RunProgress) -> None:
-        """Writes at once that runs have diverged; tried again until it is written.
-
-        A start must know which ones the others go on without.
-        """
-        for i, one in lost.items():
-            if i in self._marked:
-                continue
-            try:
-                self.runs[i].record.ended("nan", one.step)
-                self._marked.add(i)
-            except UserError as problem:
-                if i not in self._replayed:
-                    progress.say(str(problem))
 
     def _finish(self, reason: str | None) -> None:
         """Waits until the last state is committed.
@@ -332,8 +251,3 @@ class _Training:
                     now = self.step, self.seconds, standing.state
                     if not standing.diverged:
                         validation.complete(run, *now)
-
-
-def finite(tree: Any) -> bool:
-    """Whether every number of a tree of numpy arrays is finite."""
-    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))

@@ -11,8 +11,8 @@ import pytest
 
 from research.errors import UserError
 from research.training.checkpoints import Checkpoints, DamagedError
+from research.training.diverged import finite
 from research.training.hashing import state_hash
-from research.training.loop import finite
 
 
 class State(NamedTuple):
