@@ -23,7 +23,7 @@ from kernels.lstm import gpu_bench, gpu_measured, gpu_tiles
 from research.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-TESTS = "tests/kernels/lstm/test_gpu_device.py"
+TESTS = "tests/kernels/lstm/device/test_gpu_device.py"
 LIMIT = 300  # seconds for each of the two runs of tests
 PACKAGES = ("jax", "jaxlib", "torch", "flashrnn")
 
