@@ -1,5 +1,6 @@
 """The bar of a run, on a terminal of the system's own."""
 
+import contextlib
 import os
 import pty
 import re
@@ -7,6 +8,15 @@ import sys
 import time
 
 from research.training.progress import RunProgress
+
+
+def all_of(terminal):
+    """What was written; a single read may give a part of it."""
+    shown = b""
+    with contextlib.suppress(OSError):  # the other side is closed: the end, on Linux
+        while part := os.read(terminal, 65_536):
+            shown += part
+    return shown.decode()
 
 
 def test_a_terminal_shows_loss_speed_time_left_and_memory(monkeypatch):
@@ -19,8 +29,7 @@ def test_a_terminal_shows_loss_speed_time_left_and_memory(monkeypatch):
             for step in range(1, 5):
                 progress.update(step, 2.5, {"generator_loss": 0.693, "logit": 7.0})
                 time.sleep(0.02)
-        terminal.flush()
-        shown = os.read(ours, 65_536).decode()
+    shown = all_of(ours)
     os.close(ours)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert re.search(
