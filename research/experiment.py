@@ -58,7 +58,9 @@ class Training:
     pmap or jit, with the same numbers to rounding"""
     compute: Literal["float32", "bfloat16"] = "float32"
     """what networks compute in; bfloat16 is for the matrix units of TPUs and GPUs:
-    weights, optimizers and losses stay float32"""
+    weights, optimizers and losses stay float32. What adds up over time, LSTMs and GRUs,
+    multiplies float32 in full; other layers as jax's default precision has it, which
+    shortens factors on TPUs and GPUs: JAX_DEFAULT_MATMUL_PRECISION=highest does not"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from kernels import LstmState, LstmWeights
 from kernels.lstm import cell
+from kernels.lstm.product import dot
 from research.errors import UserError
 from research.layers.lstm import LstmLayer
 
@@ -109,7 +110,7 @@ def _run(weights: LstmWeights, x: jax.Array) -> Inside:
     zeros = jnp.zeros(weights.wh.shape[0])
 
     def step(state: LstmState, x):
-        z = x @ weights.wx + state.h @ weights.wh + weights.b
+        z = dot(x, weights.wx) + dot(state.h, weights.wh) + weights.b
         gates, c = cell.activate(z, state.c, weights.peephole)
         i, f, _, o = jnp.split(gates, 4)
         after = LstmState(cell.output(gates, c), c)

@@ -10,5 +10,7 @@ A recurrent layer maps (x, state, train, lengths, resets) to (y, last state):
     resets   bool [batch, time] or None: True zeroes the state before that step
     y        [batch, time, width]
 
-and `start(batch)` is its zero state.
+and `start(batch)` is its zero state. A recurrent layer takes x and state in the dtype
+of its weights, so that a network of bfloat16 (research.training.precision) computes in
+it throughout; an LSTM's c is float32 always.
 """

@@ -1,12 +1,14 @@
 """Baselines beside the LSTM: the gated recurrent unit and the plain tanh cell.
 
 Both run as a lax.scan with x·wx worked out before it; no kernel of ours fuses them.
+Sums, and the state inside the scan, are float32 whatever the weights are.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from kernels.lstm.product import dot
 from research.layers.recurrence import recur, without_padding
 
 
@@ -43,14 +45,17 @@ class GruLayer(nn.Module):
         b_h = self.param("b_h", init.zeros, (hidden,))
 
         def step(h: jax.Array, xp: jax.Array) -> jax.Array:
-            of_x, of_h = jnp.split(xp, 3, axis=-1), jnp.split(h @ wh, 3, axis=-1)
+            of_h = jnp.split(dot(h.astype(x.dtype), wh), 3, axis=-1)
+            of_x = jnp.split(xp, 3, axis=-1)
             r, z = (jax.nn.sigmoid(of_x[k] + of_h[k]) for k in (0, 1))
             n = jnp.tanh(of_x[2] + r * (of_h[2] + b_h))
             return (1 - z) * n + z * h
 
-        xp = without_padding(x, lengths) @ wx + b
+        x = x.astype(wx.dtype)
+        xp = dot(without_padding(x, lengths), wx) + b
         state = self.start(len(x)) if state is None else state
-        return recur(step, lambda h: h, xp, state, lengths, resets, self.reverse)
+        state, y = state.astype(xp.dtype), lambda h: h.astype(x.dtype)
+        return recur(step, y, xp, state, lengths, resets, self.reverse)
 
     def start(self, batch: int) -> jax.Array:
         """The zero state of so many rows."""
@@ -77,10 +82,12 @@ class TanhLayer(nn.Module):
         wx = self.param("wx", init.glorot_uniform(), (x.shape[-1], self.hidden))
         wh = self.param("wh", init.orthogonal(), (self.hidden, self.hidden))
         b = self.param("b", init.zeros, (self.hidden,))
-        xp = without_padding(x, lengths) @ wx + b
+        x = x.astype(wx.dtype)
+        xp = dot(without_padding(x, lengths), wx) + b
         state = self.start(len(x)) if state is None else state
-        step = lambda h, xp: jnp.tanh(xp + h @ wh)  # noqa: E731
-        return recur(step, lambda h: h, xp, state, lengths, resets, self.reverse)
+        state, y = state.astype(xp.dtype), lambda h: h.astype(x.dtype)
+        step = lambda h, xp: jnp.tanh(xp + dot(y(h), wh))  # noqa: E731
+        return recur(step, y, xp, state, lengths, resets, self.reverse)
 
     def start(self, batch: int) -> jax.Array:
         """The zero state of so many rows."""

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels import LstmState, LstmWeights, lstm, lstm_cell
+from kernels.lstm.spec import wide
 from research.layers import normalised_lstm
 from research.layers.dropout import mask
 from research.layers.normalised_lstm import Norms, Zoneout
@@ -63,6 +64,8 @@ class LstmLayer(nn.Module):
         resets: jax.Array | None = None,
     ) -> tuple[jax.Array, LstmState]:
         weights = self._weights(x.shape[-1])
+        x = x.astype(weights.wx.dtype)
+        state = None if state is None else _as_weights(weights, state)
         h_mask = None
         if train and self.recurrent_dropout:
             shape = (len(x), self.width)
@@ -93,7 +96,8 @@ class LstmLayer(nn.Module):
                 backend=self.backend,
                 **given,
             )
-        state = self.start(len(x)) if state is None else state
+        if state is None:
+            state = _as_weights(weights, self.start(len(x)))
         key = self.make_rng("dropout") if train else None
         zoneout = Zoneout(self.zoneout_h, self.zoneout_c, key)
         return normalised_lstm.run(
@@ -146,9 +150,15 @@ class LstmCell(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, state: LstmState) -> tuple[jax.Array, LstmState]:
-        """x [batch, features] → h [batch, hidden], and the state with it."""
-        weights = _matrices(self, x.shape[-1], self.hidden, self.hidden, forget_one)
-        return lstm_cell(x, state, LstmWeights(*weights))
+        """x [batch, features] → h [batch, hidden], and the state with it.
+
+        The state comes back in the dtypes that it was given in.
+        """
+        made = _matrices(self, x.shape[-1], self.hidden, self.hidden, forget_one)
+        weights = LstmWeights(*made)
+        x = x.astype(weights.wx.dtype)
+        h, after = lstm_cell(x, _as_weights(weights, state), weights)
+        return h, jax.tree.map(lambda a, b: a.astype(b.dtype), after, state)
 
 
 def _matrices(module: nn.Module, features: int, width: int, hidden: int, bias: Any):
@@ -159,6 +169,12 @@ def _matrices(module: nn.Module, features: int, width: int, hidden: int, bias: A
         module.param("wh", init.orthogonal(), (width, 4 * hidden)),
         module.param("b", bias, (4 * hidden,)),
     )
+
+
+def _as_weights(weights: LstmWeights, state: LstmState) -> LstmState:
+    """h in the weights' dtype, c in float32 or wider: what the op takes."""
+    dtype = weights.wx.dtype
+    return LstmState(state.h.astype(dtype), state.c.astype(wide(dtype)))
 
 
 def forget_one(key: jax.Array, shape: tuple[int], dtype=jnp.float32) -> jax.Array:

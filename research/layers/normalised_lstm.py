@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from kernels import LstmState, LstmWeights
 from kernels.lstm import cell
+from kernels.lstm.product import dot
 from research.layers.recurrence import recur
 
 EPSILON = 1e-5  # under the root of the variance, as in Ba's code and in PyTorch
@@ -48,7 +49,7 @@ def run(
     reverse: bool = False,
 ) -> tuple[jax.Array, LstmState]:
     """As `kernels.lstm`; x [batch, time, features] is finite past a row's end."""
-    xp = x @ weights.wx
+    xp = dot(x, weights.wx)
     if norms is not None:
         xp = normalise(xp) * norms.x_scale
     xp += weights.b
@@ -57,16 +58,16 @@ def run(
     def step(before: LstmState, given) -> LstmState:
         xp, position = given
         seen = before.h if h_mask is None else before.h * h_mask
-        z = seen @ weights.wh
+        z = dot(seen, weights.wh)
         if norms is not None:
             z = normalise(z) * norms.h_scale
         gates, c = cell.activate(z + xp, before.c, weights.peephole)
         shown = c
         if norms is not None:
             shown = normalise(c) * norms.c_scale + norms.c_bias
-        h = cell.output(gates, shown)
+        h = cell.output(gates, shown).astype(x.dtype)
         if weights.projection is not None:
-            h = h @ weights.projection
+            h = dot(h, weights.projection).astype(x.dtype)
         return _zone_out(zoneout, position[0], LstmState(h, c), before)
 
     return recur(step, lambda s: s.h, (xp, drawn), state, lengths, resets, reverse)
@@ -92,6 +93,6 @@ def _mixed(key: jax.Array | None, rate: float, new: jax.Array, old: jax.Array):
     if not rate:
         return new
     if key is None:
-        return rate * old + (1 - rate) * new
+        return (rate * old + (1 - rate) * new).astype(new.dtype)
     share = jnp.float32(rate)  # a population's has no dtype of its own
     return jnp.where(jax.random.bernoulli(key, share, new.shape), old, new)

@@ -65,7 +65,10 @@ class SequenceModel(nn.Module):
 
     def _embedded(self, inputs: jax.Array) -> tuple[jax.Array, nn.Embed | None]:
         if not self.embedding:
-            return jax.nn.one_hot(inputs, self.symbols), None
+            # As the weights: a Dense layer takes the wider of both for the product.
+            made = jax.tree.leaves(self.variables.get("params", {}))
+            dtype = made[0].dtype if made else jnp.float32
+            return jax.nn.one_hot(inputs, self.symbols, dtype=dtype), None
         table = nn.Embed(self.symbols, self.embedding, name="embedding")
         return table(inputs), table
 

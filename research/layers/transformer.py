@@ -111,6 +111,7 @@ class Block(nn.Module):
         normal = nn.LayerNorm(name="attention_norm")(x)
         made = nn.DenseGeneral((3, *split), name="query_key_value")(normal)
         query, key, value = jnp.moveaxis(made, 2, 0)
+        past = [known.astype(key.dtype) for known in past]
         key = jnp.concatenate([past[0], key], 1)
         value = jnp.concatenate([past[1], value], 1)
         position = jnp.arange(key.shape[1])

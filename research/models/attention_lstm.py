@@ -98,5 +98,5 @@ class AttentionLstm(nn.Module):
         x = as_vectors(source, self.symbols)
         memory, (_, backward) = encoder(x, lengths=lengths)
         h = jnp.tanh(nn.Dense(self.hidden, name="start")(backward.h))
-        start = LstmState(h, jnp.zeros_like(h))
+        start = LstmState(h, jnp.zeros(h.shape))  # c is float32 beside any h
         return Reading(memory, valid_lengths(source, lengths), start)

@@ -82,7 +82,7 @@ class Writer(nn.Module):
         ends = model.first_temperature, model.last_temperature
         temperature = ends[0] * (ends[1] / ends[0]) ** progress
         steps = noise.reshape(len(noise), model.length, model.symbols)
-        gumbel = -jnp.log(-log_ndtr(steps))
+        gumbel = -jnp.log(-log_ndtr(steps.astype(jnp.float32)))
         zeros = jnp.zeros((len(noise), model.hidden))
         before = LstmState(zeros, zeros), jnp.zeros((len(noise), model.symbols))
         loop = nn.scan(

@@ -1,6 +1,7 @@
 """bfloat16 inside the networks alone: near float32's step, and float32 outside."""
 
 import dataclasses
+import functools
 import re
 
 import jax
@@ -9,7 +10,17 @@ import numpy as np
 import pytest
 
 from research.experiment import Data, Experiment, Training
-from research.models import lstm, seed_pair
+from research.models import (
+    attention_lstm,
+    baseline_rnn,
+    lstm,
+    pointer_lstm,
+    recurrent_pair,
+    seed_pair,
+    stacked_lstm,
+    text_pair,
+    transformer,
+)
 from research.optimizers import Optimizer
 from research.tasks.gan import Gan
 from research.tasks.supervised import Supervised
@@ -102,3 +113,61 @@ def test_a_state_goes_back_into_the_network():
     # c is not rounded: few of its numbers are bfloat16's.
     assert (state.c.astype(jnp.bfloat16) != state.c).mean() > 0.5
     assert (state.h.astype(jnp.bfloat16) == state.h).all()
+
+
+TOKENS = jax.ShapeDtypeStruct((2, 6), jnp.int32)
+FLOATS = jax.ShapeDtypeStruct((2, 6, 3), jnp.float32)
+STACK = functools.partial(stacked_lstm.Model, hidden=8, classes=5, backend="xla")
+# A model, and its products outside of the recurrence: the logits.
+RECURRENT = {
+    "lstm": (STACK(layers=1), 1),
+    "stacked": (STACK(projection=3, peephole=True, dropout=0.1), 1),
+    "normalised": (STACK(layer_norm=True, projection=3, recurrent_dropout=0.1), 1),
+    "zoneout": (STACK(zoneout_h=0.1, zoneout_c=0.1, weight_dropout=0.1), 1),
+    "bidirectional": (STACK(bidirectional=True, variational=True, dropout=0.1), 1),
+    "gru": (baseline_rnn.Model("gru", hidden=8, layers=2), 1),
+    "tanh": (baseline_rnn.Model("tanh", hidden=8), 1),
+}
+PAIRS = {
+    "recurrent_pair": recurrent_pair.Model((6, 3), 8, layers=2, bidirectional=True),
+    "text_pair": text_pair.Model(6, 8, symbols=5),
+}
+NETWORKS = {
+    **{name: (model.module(), TOKENS) for name, (model, _) in RECURRENT.items()},
+    "transformer": (transformer.Model(8, 1, 2, 4).module(), TOKENS),
+    "attention": (attention_lstm.Model(8, backend="xla").module(), (TOKENS, TOKENS)),
+    "pointer": (pointer_lstm.Model(8, backend="xla").module(), (FLOATS, TOKENS)),
+    **{
+        name: (pair.generator(), jax.ShapeDtypeStruct((2, pair.latent), jnp.float32))
+        for name, pair in PAIRS.items()
+    },
+}
+
+
+def lowered(module, wrapped, inputs):
+    """The products of a network's program, as StableHLO has them."""
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    variables = jax.eval_shape(lambda x: module.init(keys, x, train=True), inputs)
+    apply = functools.partial(wrapped.apply, train=True, rngs=keys)
+    text = jax.jit(apply).lower(variables, inputs).as_text()
+    return [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_over_sequences_multiplies_bfloat16_throughout(name):
+    """One-hot inputs, zero states and positions begin as float32."""
+    module, inputs = NETWORKS[name]
+    for line in lowered(module, Network(module), inputs):
+        factors = re.search(r": \((.*)\) ->", line)
+        assert factors
+        assert "f32" not in factors[1].replace("bf16", ""), line
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_what_adds_up_over_time_is_exact_float32_on_any_device(name):
+    """A TPU or GPU would shorten the factors; of the logits it may."""
+    model, outside = RECURRENT[name]
+    made = lowered(model.module(), model.module(), TOKENS)
+    exact = [line for line in made if "precision = [HIGHEST, HIGHEST]" in line]
+    assert len(made) - len(exact) == outside
+    assert len(exact) >= 2
