@@ -4,7 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from launch import _supervised as supervised
@@ -12,6 +12,7 @@ from launch import buckets
 from launch._settings import Chosen, choose, claim, take_option
 from research import parts
 from research.errors import UserError
+from research.experiment import Experiment
 from research.training import stop as stops
 
 EXIT_CODES = {
@@ -98,7 +99,10 @@ def train(
     workdirs: list[Path] = []
     failed: list[str] = []
     runs = several or {chosen.name: chosen.settings}
-    take_cores(population.members(experiment) for experiment in runs.values())
+    together = [population.members(experiment) for experiment in runs.values()]
+    take_cores(together)
+    if sum(len(population.alike(members)) for members in together) > 1:
+        _refuse(runs, alone=not several)
     for name, experiment in runs.items():
         if reason := processes.asked(stop.reason):
             return reason
@@ -121,6 +125,22 @@ def train(
     if failed:
         print(f"train: --fail-on: {', '.join(failed)}", file=sys.stderr)
     return "unhealthy" if failed else "done"
+
+
+def _refuse(runs: Mapping[str, Experiment], alone: bool) -> None:
+    """Raises UserError for a mistake in a run, before one that precedes it is trained.
+
+    Args:
+      runs: the settings of each by its name.
+      alone: it is no comparison, of which a mistake names the run.
+    """
+    from research.training.run import refuse
+
+    for name, experiment in runs.items():
+        try:
+            refuse(name, experiment)
+        except UserError as error:
+            raise UserError(str(error) if alone else f"{name}: {error}") from None
 
 
 def verdict_of(verdicts: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from kernels import conv_transpose
 from research.errors import UserError
+from research.models._counts import refuse_fewer
 from research.models._layers import Conv, Dense
 from research.models._minibatch import MinibatchDiscrimination
 from research.training.axes import BATCH
@@ -56,6 +57,9 @@ class Model:
     family = "gan"
 
     def generator(self) -> nn.Module:
+        refuse_fewer(self, 0, "minibatch_kernels")
+        refuse_fewer(self, 1, "channels", "width", "discriminator_width", "halvings")
+        refuse_fewer(self, 1, "latent")
         return Generator(self)
 
     def discriminator(self) -> nn.Module:

@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from research.models._counts import refuse_fewer
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
@@ -23,6 +25,7 @@ class Model:
     family = "gan"
 
     def generator(self) -> nn.Module:
+        refuse_fewer(self, 1, "latent")
         return Generator(self.start)
 
     def discriminator(self) -> nn.Module:

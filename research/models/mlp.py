@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from research.models._counts import refuse_fewer
 from research.models._layers import Dense
 from research.models._minibatch import MinibatchDiscrimination
 from research.training.axes import BATCH
@@ -49,6 +50,9 @@ class Model:
     family = "gan"
 
     def generator(self) -> nn.Module:
+        refuse_fewer(self, 0, "layers", "minibatch_kernels")
+        refuse_fewer(self, 1, "shape", "hidden", "discriminator_hidden", "latent")
+        refuse_fewer(self, 1, "maxout")
         return Generator(self)
 
     def discriminator(self) -> nn.Module:

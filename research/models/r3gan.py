@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from research.errors import UserError
+from research.models._counts import refuse_fewer
 from research.models._layers import Conv, Dense, Projection
 
 SMALLEST = 4
@@ -43,6 +44,9 @@ class Model:
     family = "gan"
 
     def generator(self) -> nn.Module:
+        refuse_fewer(self, 0, "classes")
+        refuse_fewer(self, 1, "widths", "blocks", "expansion", "group", "channels")
+        refuse_fewer(self, 1, "latent")
         return Generator(self)
 
     def discriminator(self) -> nn.Module:
@@ -125,8 +129,6 @@ class Block(nn.Module):
         gain = 2 / (1 + SLOPE**2) * model.fixup() ** 2
         init = nn.initializers.variance_scaling(gain, "fan_in", "normal")
         y = nn.leaky_relu(Conv(inside, 1, kernel_init=init)(x), SLOPE)
-        if model.group < 1:
-            raise UserError(f"--model.group is {model.group}: give 1 or more")
         groups = max(inside // model.group, 1)
         if inside % groups:
             raise UserError(

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from kernels import LstmState
 from research.layers.lstm import LstmLayer
 from research.layers.stack import Bidirectional, Stack
+from research.models._counts import refuse_fewer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Model:
         return self.style + self.shape[0] * self.noise
 
     def generator(self) -> nn.Module:
+        refuse_fewer(self, 0, "noise")
+        refuse_fewer(self, 1, "shape", "hidden", "critic_hidden", "layers", "style")
         return Generator(self)
 
     def discriminator(self) -> nn.Module:

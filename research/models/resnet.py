@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from research.errors import UserError
+from research.models._counts import refuse_fewer
 from research.models._layers import Conv, Dense, Projection
 from research.training.axes import BATCH
 
@@ -52,6 +53,9 @@ class Model:
     family = "gan"
 
     def generator(self) -> nn.Module:
+        refuse_fewer(self, 0, "halvings", "classes")
+        refuse_fewer(self, 1, "generator_widths", "discriminator_widths", "channels")
+        refuse_fewer(self, 1, "latent")
         return Generator(self)
 
     def discriminator(self) -> nn.Module:

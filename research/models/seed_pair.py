@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels import conv, conv_transpose
+from research.models._counts import refuse_fewer
 from research.training.axes import BATCH
 
 
@@ -45,6 +46,7 @@ class Model:
     family = "gan"
 
     def generator(self) -> nn.Module:
+        refuse_fewer(self, 1, "width", "discriminator_width", "channels", "latent")
         return Generator(
             self.width,
             self.channels,

@@ -21,6 +21,7 @@ from jax.scipy.special import log_ndtr
 from kernels import LstmState
 from research.errors import UserError
 from research.layers.lstm import LstmCell
+from research.models._counts import refuse_fewer
 from research.models.recurrent_pair import Critic
 
 BYTES = 256  # width of a one-hot of the medium `text`
@@ -55,6 +56,7 @@ class Model:
         return self.length * self.symbols
 
     def generator(self) -> nn.Module:
+        refuse_fewer(self, 1, "length", "hidden", "critic_hidden")
         for name in ("first_temperature", "last_temperature"):
             if not getattr(self, name) > 0:
                 option, value = name.replace("_", "-"), getattr(self, name)

@@ -54,6 +54,16 @@ def run(
     return run_all(name, claim, places, stop)
 
 
+def refuse(name: str, experiment: Experiment) -> None:
+    """Raises UserError for what `run` would, of the workdirs apart; writes nothing.
+
+    For runs that come after others: their mistakes are told before those are trained.
+    """
+    members = population.members(experiment)
+    for group in population.alike(members):
+        _prepare(name, {member: members[member] for member in group})
+
+
 def run_all(
     name: str, claim: str, experiments: Mapping[Path, Experiment], stop: StopRequest
 ) -> dict[Path, dict[str, Any]]:
@@ -90,9 +100,6 @@ def _run_together(
         goodput = stack.enter_context(Goodput())
         with goodput.during("data"):
             jobs = _prepare(name, experiments)
-            # What networks refuse is told before anything is written. Traced once: the
-            # start of the training asks again, and finds it in jax's cache.
-            state_like(next(iter(jobs.values())))
         evaluators = _evaluators(list(jobs.values()))
         for (workdir, job), evaluator in zip(jobs.items(), evaluators, strict=True):
             opened = _open(job, evaluator, workdir, about, stack)
@@ -109,16 +116,22 @@ def _run_together(
     return {workdir: found[workdir] for workdir in experiments}
 
 
-def _prepare(name: str, experiments: Mapping[Path, Experiment]) -> dict[Path, Job]:
-    """Each run's job; they share the data and, where their settings allow, the task."""
-    jobs: dict[Path, Job] = {}
-    for workdir, experiment in experiments.items():
+def _prepare(name: str, experiments: Mapping[Any, Experiment]) -> dict[Any, Job]:
+    """Each run's job; they share the data and, where their settings allow, the task.
+
+    Raises:
+      UserError: a mistake in the settings, what networks refuse included.
+    """
+    jobs: dict[Any, Job] = {}
+    for which, experiment in experiments.items():
         if not jobs:
-            jobs[workdir] = prepare(name, experiment)
+            jobs[which] = prepare(name, experiment)
             continue
         refuse_wrong(experiment)
         first = next(iter(jobs.values()))
-        jobs[workdir] = with_settings(first, experiment)
+        jobs[which] = with_settings(first, experiment)
+    # Traced once: the start of the training asks again, and finds it in jax's cache.
+    state_like(next(iter(jobs.values())))
     return jobs
 
 

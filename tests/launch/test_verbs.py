@@ -53,6 +53,14 @@ MISTAKES = {
         "train seed_gan --task.packing 3 --workdir {empty}",
         "--task.packing 3 does not divide the 32 samples of a device",
     ),
+    "a later run": (  # before the first of a comparison's runs is trained
+        "train dirac_gan --r1.task.packing 2 --workdir {empty}",
+        "train: r1: --task.packing 2: the D of research.models.dirac judges",
+    ),
+    "a later member": (  # its program is another than the first member's
+        "train dirac_gan --r1.population.vary task.ema=0,1.5 --workdir {empty}",
+        "train: r1: --task.ema is 1.5",
+    ),
     "steps": ("train seed_gan --steps 0", "--steps is 0: give 1 or more"),
     "workdir is a file": (
         "train seed_lstm --batch-size 8 --workdir {file}",
