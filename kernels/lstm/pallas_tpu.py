@@ -23,7 +23,8 @@ from kernels.lstm import pallas_cell, tpu_kernels, tpu_tiles
 from kernels.lstm.backend import Backend, Core, Swept, SweptBack
 from kernels.lstm.spec import Case, LstmState, wide
 from kernels.lstm.tpu_grid import Given, Grid, compiled_for, grid_of, shared
-from kernels.lstm.tpu_tiles import Sweep, padded, to, to_gates
+from kernels.lstm.tpu_memory import Sweep
+from kernels.lstm.tpu_tiles import padded, to, to_gates
 
 Wanted = tuple[tuple[int, ...], Any, pl.BlockSpec]  # shape, dtype
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from kernels import target
 from kernels.lstm import tpu_tiles
-from kernels.lstm.tpu_tiles import GENERATIONS, LANES, MIB, WIDE
+from kernels.lstm.tpu_memory import LANES, MIB, WIDE
+from kernels.lstm.tpu_tiles import GENERATIONS
 
 GATES = 4
 WIDTHS = (256, 128)  # cells of a tile

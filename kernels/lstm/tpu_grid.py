@@ -10,7 +10,8 @@ from kernels import target
 from kernels.lstm import tpu_tiles
 from kernels.lstm.backend import Core
 from kernels.lstm.tpu_kernels import Walk
-from kernels.lstm.tpu_tiles import LANES, Sweep, Tile, padded, to
+from kernels.lstm.tpu_memory import LANES, Sweep
+from kernels.lstm.tpu_tiles import Tile, padded, to
 
 Given = tuple[jax.Array, pl.BlockSpec]
 

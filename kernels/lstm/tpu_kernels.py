@@ -17,7 +17,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from kernels.lstm.product import dot
-from kernels.lstm.tpu_tiles import FEW, LANES
+from kernels.lstm.tpu_memory import LANES
+from kernels.lstm.tpu_tiles import FEW
 
 Refs = dict[str, Any]
 PIECE = 256  # cells: 128 keep the matrix units waiting, 512 spill registers

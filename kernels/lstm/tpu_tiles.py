@@ -3,7 +3,7 @@
 A kernel keeps wh in VMEM, the memory next to the matrix units, for the whole sequence,
 and streams blocks of [time, batch] through it, two of each array at a time: one being
 computed, one being copied. What does not fit cannot be compiled, so the sum is made
-here first. `need` is held to the compiler's own figure by a test.
+first, in tpu_memory.py.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from kernels import target
+from kernels.lstm.tpu_memory import LANES, MIB, Sweep, need
 
-LANES = 128  # of a vector register; the last axis of every array comes in such pieces
-WIDE = 4  # bytes of float32
-KIB, MIB = 2**10, 2**20
 DTYPES = ("float32", "bfloat16")
 FEW = 128  # rows up to which h·wh is added up in parts, see tpu_kernels._depths
 STEPS = {  # of one iteration, by bytes of x's dtype; each is a copy of the whole step
@@ -27,71 +25,22 @@ STEPS = {  # of one iteration, by bytes of x's dtype; each is a copy of the whol
 }
 
 
-class Between(NamedTuple):
-    """Bytes for the values that do not stay in registers."""
-
-    flat: int  # whatever the size
-    forward: int  # a row and cell
-    backward: int
-
-
-class Spilled(NamedTuple):
-    """The least between blocks where a forward sweep in 32 bits writes no gates: the
-    compiler then moves its products about, and they wait in VMEM."""
-
-    rows: int  # "few" are up to so many
-    few: int  # bytes a row and cell
-    many: int
-
-
 class Generation(NamedTuple):
-    """One kind of TPU core, and what its compiler takes of its VMEM beyond blocks.
-
-    Blocks it takes exactly as `need` adds them up. What lies between follows no rule
-    that we know (the same kernel of 192 rows took 12 bytes a row and cell for 128 cells
-    and 28 for 512): these are the most that was seen over some 210 sizes, batches of 1
-    to 1,000 and 64 to 1,024 cells, with libtpu 0.0.42.1.
-    """
+    """One kind of TPU core."""
 
     side: int  # of a matrix unit; four such units are a core's multipliers
     kind: str  # what jax calls its devices
     topology: str  # the smallest slice that can be compiled for
     vmem: int  # bytes that a kernel can use
-    narrow: Between  # where x has 16 bits
-    full: Between  # where it has 32: the matrix units take each factor in three parts
-    spilled: Spilled
 
 
-SMALL = Between(1408 * KIB, 22, 70)  # 32 bits, units of 128
-LARGE = Between(1408 * KIB, 22, 33)  # of 256
-V4 = Between(768 * KIB, 17, 37), Between(1408 * KIB, 22, 60), Spilled(88, 122, 0)
-V5E = Between(256 * KIB, 8, 33), SMALL, Spilled(40, 130, 0)
-V5P = Between(640 * KIB, 8, 33), SMALL, Spilled(40, 130, 0)
-V6E = Between(640 * KIB, 8, 33), LARGE, Spilled(128, 82, 53)  # and v7x
 GENERATIONS = {
-    "v4": Generation(128, "TPU v4", "v4:2x2x1", 16 * MIB, *V4),
-    "v5e": Generation(128, "TPU v5 lite", "v5e:2x2", 128 * MIB, *V5E),
-    "v5p": Generation(128, "TPU v5", "v5p:2x2x1", int(63.9 * MIB), *V5P),
-    "v6e": Generation(256, "TPU v6 lite", "v6e:2x2", 128 * MIB, *V6E),
-    "v7x": Generation(256, "TPU7x", "tpu7x:2x2x1", int(63.9 * MIB), *V6E),
+    "v4": Generation(128, "TPU v4", "v4:2x2x1", 16 * MIB),
+    "v5e": Generation(128, "TPU v5 lite", "v5e:2x2", 128 * MIB),
+    "v5p": Generation(128, "TPU v5", "v5p:2x2x1", int(63.9 * MIB)),
+    "v6e": Generation(256, "TPU v6 lite", "v6e:2x2", 128 * MIB),
+    "v7x": Generation(256, "TPU7x", "tpu7x:2x2x1", int(63.9 * MIB)),
 }
-
-
-class Sweep(NamedTuple):
-    """One direction of one call: all that its memory depends on. Sizes are padded."""
-
-    backward: bool
-    time: int
-    batch: int
-    hidden: int
-    projected: int
-    itemsize: int  # bytes of x's dtype
-    keep: str | None  # of a forward sweep, as in xla.forward
-    peephole: bool
-    projection: bool
-    h_mask: bool
-    lengths: bool
-    resets: bool
 
 
 class Tile(NamedTuple):
@@ -230,43 +179,3 @@ def row_counts(batch: int) -> Iterator[int]:
             yield rows
         if shares > 1 and share <= 16:
             break
-
-
-def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
-    """Bytes of VMEM for blocks, scratch and the values between.
-
-    A call of a single block takes less: nothing is copied while it is computed.
-
-    Args:
-      batch, time: of one tile.
-    """
-    few = 1 << max(batch - 1, 0).bit_length()  # of fewer than 8 rows: a power of two
-    rows, narrow = min(few, -(-batch // 8) * 8), sweep.itemsize
-    hidden, projected = sweep.hidden, sweep.projected
-    weights = 4 * hidden * projected + hidden * projected * sweep.projection
-    fixed = weights * narrow + 8 * hidden * WIDE * sweep.peephole
-    row = projected * narrow * sweep.h_mask
-    row += LANES * WIDE * sweep.lengths + 2 * LANES * WIDE * sweep.resets
-    step = 4 * hidden * narrow + projected * narrow  # xp and y, or gates and dy
-    if sweep.backward:
-        row += 3 * (projected + hidden) * WIDE  # the state: in, out and scratch
-        step += hidden * (4 * narrow + WIDE)  # dz and cells
-        step += projected * narrow * sweep.projection  # dh
-    else:
-        row += 3 * (projected * narrow + hidden * WIDE)
-        step += hidden * WIDE * (sweep.keep is not None)
-        step += 4 * hidden * narrow * (sweep.keep == "gates")
-    between = values_between(sweep, generation)
-    cell = between.backward if sweep.backward else between.forward
-    spill = between.flat + rows * hidden * cell
-    if not sweep.backward and narrow == WIDE and sweep.keep != "gates":
-        waits = GENERATIONS[generation].spilled
-        cell = waits.few if rows <= waits.rows else waits.many
-        spill = max(spill, rows * hidden * cell)
-    return spill + fixed + rows * row + 2 * time * rows * step
-
-
-def values_between(sweep: Sweep, generation: str) -> Between:
-    """What a sweep takes beyond its blocks."""
-    about = GENERATIONS[generation]
-    return about.narrow if sweep.itemsize == 2 else about.full

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import pytest
 
 from kernels import LstmWeights, UnsupportedCase, explain, lstm
-from kernels.lstm import pallas_cell, pallas_tpu, tpu_cell_tiles, tpu_tiles
+from kernels.lstm import pallas_cell, pallas_tpu, tpu_cell_tiles, tpu_memory, tpu_tiles
 from kernels.lstm.spec import Case
-from kernels.lstm.tpu_tiles import GENERATIONS, Sweep
+from kernels.lstm.tpu_memory import Sweep
+from kernels.lstm.tpu_tiles import GENERATIONS
 
 CASE = Case(
     batch=64,
@@ -70,8 +71,8 @@ def test_on_a_tpu_it_is_taken():
 def test_what_waits_in_vmem_where_no_gates_are_kept(generation, rows, hidden, taken):
     """`taken`: by the compiler's own word, float32, two steps at a time."""
     sweep = SWEEP._replace(itemsize=4, keep=None, hidden=hidden, projected=hidden)
-    need = tpu_tiles.need(sweep, rows, 2, generation)
-    assert taken <= need <= 1.12 * taken + tpu_tiles.LARGE.flat
+    need = tpu_memory.need(sweep, rows, 2, generation)
+    assert taken <= need <= 1.12 * taken + tpu_memory.LARGE.flat
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_tile_is_whole_registers_and_fits(generation, batch):
     assert tile is not None
     assert tile.batch == batch or tile.batch % 16 == 0
     assert tile.batch <= 256
-    need = tpu_tiles.need(sweep, tile.batch, tile.time, generation)
+    need = tpu_memory.need(sweep, tile.batch, tile.time, generation)
     assert need < tile.vmem <= GENERATIONS[generation].vmem
 
 

@@ -18,6 +18,7 @@ from kernels.lstm import (
     pallas_tpu,
     tpu_cell_tiles,
     tpu_compile,
+    tpu_memory,
     tpu_tiles,
 )
 from kernels.lstm.cases import Shape, tagged
@@ -78,8 +79,8 @@ def foreseen(monkeypatch) -> list[tuple[int, int]]:
     def spy(sweep, name, *steps):
         tile = right(sweep, name, *steps)
         assert tile is not None
-        need = tpu_tiles.need(sweep, tile.batch, tile.time, name)
-        found.append((need, tpu_tiles.values_between(sweep, name).flat))
+        need = tpu_memory.need(sweep, tile.batch, tile.time, name)
+        found.append((need, tpu_memory.values_between(sweep, name).flat))
         return tile
 
     monkeypatch.setattr(tpu_tiles, "chosen", spy)
