@@ -49,11 +49,14 @@ def read(file: Path, per_quarter: int = 1) -> np.ndarray:
     try:
         opened = mido.MidiFile(file)
         notes = [note for track in opened.tracks for note in _notes(track)]
+        quarter = opened.ticks_per_beat
+        if quarter < 1:
+            raise ValueError("its quarter note has no ticks")
     except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise ValueError(f"no MIDI file ({error})") from error
+        why = str(error) or "it ends too early"  # EOFError says nothing
+        raise ValueError(f"no MIDI file ({why})") from error
     if not notes:
         raise ValueError("no note in it")
-    quarter = opened.ticks_per_beat
     return roll(
         (
             Note(Fraction(a, quarter), Fraction(b, quarter), pitch)

@@ -8,6 +8,7 @@ cut into windows that each bring their own context.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -53,6 +54,8 @@ class Text:
         """
         del data_dir
         refuse_unknown(self.name, split)
+        if self.length < 1:
+            raise UserError(f"--data.length is {self.length}: give 1 byte or more")
         whole = np.frombuffer(self.read(), np.uint8)
         cut = len(whole) - round(len(whole) * HELD_OUT)
         self._refuse_short(whole, cut)
@@ -119,7 +122,14 @@ class Text:
         if not len(whole):
             raise UserError(f"{self.name} is empty: name a text with --data.path")
         least = self.length + 1
-        if cut // self.rows < least or len(whole) - cut < CONTEXT + least:
+        if len(whole) - cut < CONTEXT + least:
+            enough = math.ceil((CONTEXT + least) / HELD_OUT)
+            raise UserError(
+                f"{self.name} holds {len(whole):,} bytes, too few to hold out a window "
+                f"of {self.length} after {CONTEXT} others: {enough:,} or more are "
+                f"needed, fewer with a smaller --data.length"
+            )
+        if cut // self.rows < least:
             raise UserError(
                 f"{self.name} holds {len(whole):,} bytes, too few for {self.rows} "
                 f"streams of windows of {self.length}: take a longer text, or a "

@@ -4,7 +4,8 @@ JSB Chorales, Nottingham, MuseData and Piano-midi are passed around as one file 
 splits, each a list of pieces:
 
   .mat     traindata, validdata, testdata: cells of rolls [steps, 88]
-  .json    train, valid, test: pieces of steps of MIDI numbers, −1 for a silent voice
+  .json    train, valid, test: pieces of steps of MIDI numbers, −1 for a silent voice,
+           or of 88 zeros and ones
   .pickle  the same as .json, or NumPy arrays of it; any other class is refused unread
 
 What is held out is "test", or "valid" where settings are being chosen. A folder of .mid
@@ -90,6 +91,7 @@ def _split(path: Path, splits: Any, name: str) -> list[np.ndarray]:
 def _piece(piece: Any, what: str) -> np.ndarray:
     """A roll from a roll, or from the MIDI numbers of its steps."""
     try:
+        piece = _as_array(piece)
         found = _roll(piece) if _is_roll(piece) else _from_numbers(piece)
     except (TypeError, ValueError, IndexError) as error:
         text = str(error).partition("\n")[0]
@@ -102,6 +104,12 @@ def _piece(piece: Any, what: str) -> np.ndarray:
             f"{what} has {len(found):,} steps: 2 to {LONGEST:,} can be read; cut it"
         )
     return found
+
+
+def _as_array(piece: Any) -> Any:
+    """Lists of 88 are the steps of a roll: nobody plays 88 keys at once."""
+    rows = not isinstance(piece, np.ndarray) and all(len(s) == KEYS for s in piece)
+    return np.array(piece) if rows and len(piece) else piece
 
 
 def _is_roll(piece: Any) -> bool:

@@ -122,9 +122,12 @@ def test_pixels_come_one_by_one_and_the_label_is_asked_for_once():
 @pytest.mark.parametrize(
     ("name", "length", "limits"),
     [
-        ("adding", 1, "from 2 to 100,000"),
+        ("adding", 0, "from 2 to 100,000"),
+        ("copy_memory", 0, "from 1 to 100,000"),
         ("copy_memory", 100_001, "from 1 to 100,000"),
         ("sorting", 1_001, "from 2 to 1,000"),
+        ("sorting", 0, "from 2 to 1,000"),
+        ("addition", 0, "from 1 to 9"),
         ("addition", 10, "from 1 to 9"),
     ],
 )

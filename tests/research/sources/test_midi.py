@@ -45,10 +45,18 @@ def test_a_note_of_no_velocity_is_an_end_and_drums_are_not_read(tmp_path):
     assert [np.flatnonzero(f).tolist() for f in frames] == [[39], [], [41]]
 
 
-@pytest.mark.parametrize("content", [b"", b"no music", b"MThd\0\0\0\6\0\0\0\0\1\0"])
-def test_what_holds_no_music_is_refused(content, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", r"no MIDI file \(it ends too early\)"),
+        (b"no music", "no MIDI file"),
+        (b"MThd\0\0\0\6\0\0\0\0\1\0", "no note in it"),
+        (b"MThd\0\0\0\6\0\0\0\0\0\0", "its quarter note has no ticks"),
+    ],
+)
+def test_what_holds_no_music_is_refused(content, why, tmp_path):
     (tmp_path / "a.mid").write_bytes(content)
-    with pytest.raises(ValueError, match=r"no MIDI file|no note"):
+    with pytest.raises(ValueError, match=why):
         midi.read(tmp_path / "a.mid")
 
 

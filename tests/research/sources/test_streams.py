@@ -113,17 +113,25 @@ def test_the_bible_is_the_whole_one():
     [
         (None, "nothing.txt: No such file"),
         (b"", "is empty: name a text"),
-        (b"short", "holds 5 bytes, too few for 16 streams of windows of 128"),
+        (b"short", r"holds 5 bytes, .* of 128 after 256 others: 7,700 or more are"),
+        (b"a" * 7_700, "7,700 bytes, too few for 99 streams of windows of 128"),
     ],
 )
 def test_a_file_that_is_no_text_is_told_in_a_line(tmp_path, content, line):
     path = tmp_path / "nothing.txt"
     if content is not None:
         path.write_bytes(content)
-    text = data.find(Data("text", path=path), batch_size=16)
+    text = data.find(Data("text", path=path), batch_size=99)
     with pytest.raises(UserError, match=line) as refused:
         text.load("train")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("length", [0, -3])
+def test_a_window_of_no_bytes_is_refused(length):
+    """0 is not taken for a length that was left out."""
+    with pytest.raises(UserError, match=f"--data.length is {length}: give 1"):
+        data.find(Data("bible", length=length)).load("train")
 
 
 def test_a_text_without_a_path_and_a_bible_with_one_are_refused(tmp_path):

@@ -42,6 +42,10 @@ LAYOUTS = {
     "mat": (".mat", {"traindata": cells(ROLL, ROLL[::-1]), "testdata": cells(ROLL)}),
     "json": (".json", SPLITS),
     "json of voices": (".json", SPLITS | {"train": [VOICES, VOICES[::-1]]}),
+    "json of rolls": (
+        ".json",
+        SPLITS | {"train": [ROLL.tolist(), ROLL[::-1].tolist()]},
+    ),
     "pickle": (".pickle", SPLITS),
     "pickle of arrays": (".pkl", {**SPLITS, "train": [np.array(VOICES), VOICES[::-1]]}),
 }
