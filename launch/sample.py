@@ -51,12 +51,15 @@ def main(arguments: list[str]) -> int:
             else f"--walk: {trained.job.name} draws from no noise that could be walked"
         )
     kind = "drawn" if options.walk is None else "walk"
-    name = (
-        f"{kind}_step_{trained.step:08d}_seed_{options.seed}{evaluator.medium.SUFFIX}"
-    )
+    suffix = evaluator.medium.SUFFIX
+    name = f"{kind}_step_{trained.step:08d}_seed_{options.seed}{suffix}"
     out = options.out or workdir / "samples" / name
     if options.out and out.exists():
         raise UserError(f"--out {out} exists: name a new file")
+    if out.suffix != suffix:
+        raise UserError(
+            f"--out {out}: samples are written as {suffix}: name a file that ends so"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     if options.walk is not None:
         return _walk(trained, evaluator, options, out)

@@ -94,6 +94,10 @@ MISTAKES = {
     "sample step 0": ("sample {gan} --step 0", "no checkpoint 0 (kept: 32, 36, 40)"),
     "sample none": ("sample {gan} --count 0", "--count is 0: give 1 or more"),
     "sample into a bucket": ("sample {gan} --out gs://a/b", "this may not"),
+    "sample as another kind": (  # a walk's strip would be the film, and lost
+        "sample {gan} --walk 2 --out {empty}/walk.gif",
+        "--out {empty}/walk.gif: samples are written as .png: name a file that ends so",
+    ),
     "report into a bucket": ("report {gan} --out gs://a/b", "this may not"),
     "sample over a file": ("sample {gan} --out {file}", "{file} exists: name a new"),
     "sample of labels": ("sample {lstm}", "labels and draws nothing"),
