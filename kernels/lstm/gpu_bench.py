@@ -94,7 +94,8 @@ def rows(shape: Shape, dtype: str, device: str, runs: int = RUNS):
             yield per_step(row, shape, dtype, bound(shape, dtype, what, device))
         for backend, reason in failed.items():
             head = {"bench": "rented-gpu", "case": str(shape), "backend": backend}
-            yield head | {"what": what, "dtype": dtype, "failed": reason}
+            head |= {"what": what, "dtype": dtype, "failed": reason}
+            yield head | _sizes(shape)
 
 
 def per_step(
@@ -102,10 +103,13 @@ def per_step(
 ) -> dict[str, Any]:
     """A row in microseconds a step, with its sizes and its share of the bound."""
     times = {q: 1e3 * row[q] / shape.time for q in ("median", "q25", "q75")}
-    sizes = {name: getattr(shape, name) for name in ("hidden", "batch", "time")}
     share = None if least is None else least / times["median"]
     more = {"dtype": dtype, "unit": "us/step", "bound": least, "share": share}
-    return row | times | sizes | more
+    return row | times | _sizes(shape) | more
+
+
+def _sizes(shape: Shape) -> dict[str, int]:
+    return {name: getattr(shape, name) for name in ("hidden", "batch", "time")}
 
 
 def working(

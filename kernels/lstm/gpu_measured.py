@@ -7,6 +7,7 @@ nor that blocks never wait for ever on a device.
 
 import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,11 @@ def unproven(case: Case, folder: Path | None = None) -> str | None:
         return UNMEASURED
     if not (report["stress"]["passed"] and report["tests"]["passed"]):
         return f"it failed the stress test, or a test, on {report['device']}"
-    ratios = [
-        row["ratios"]["xla"]["median"]
-        for row in report["rows"]
-        if row["backend"] == "pallas_gpu"
-        and row["what"] == "forward+backward"
-        and _alike(row, case)
-        and "xla" in row["ratios"]
-    ]
+    alike = list(_both_sweeps(report["rows"], case))
+    for row in alike:
+        if "failed" in row:
+            return f"it failed on {report['device']}: {row['failed']}"
+    ratios = [r["ratios"]["xla"]["median"] for r in alike if "xla" in r["ratios"]]
     if not ratios:
         return UNMEASURED
     if min(ratios) < WORTH:
@@ -44,6 +42,13 @@ def unproven(case: Case, folder: Path | None = None) -> str | None:
             f"is taken from {WORTH} on; name backend='pallas_gpu' to use it"
         )
     return None
+
+
+def _both_sweeps(rows: list[dict[str, Any]], case: Case) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        ours = row["backend"] == "pallas_gpu" and row["what"] == "forward+backward"
+        if ours and _alike(row, case):
+            yield row
 
 
 def cells_first(

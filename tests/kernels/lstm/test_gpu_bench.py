@@ -43,6 +43,20 @@ def test_a_row_is_in_microseconds_a_step():
     assert (row["hidden"], row["batch"], row["time"]) == (768, 16, 1000)
 
 
+def test_a_row_of_one_that_failed_says_of_which_size(monkeypatch):
+    """gpu_measured looks for the sizes of every row."""
+
+    def none(*_):
+        return {}, {"pallas_gpu": "out of memory"}
+
+    monkeypatch.setattr(gpu_bench, "working", none)
+    shape = Shape("row", 1000, 16, 768, 768)
+    rows = list(gpu_bench.rows(shape, "bfloat16", H100.name))
+    assert [row["what"] for row in rows] == list(gpu_bench.WHAT)
+    assert all(row["failed"] == "out of memory" for row in rows)
+    assert (rows[0]["hidden"], rows[0]["batch"], rows[0]["time"]) == (768, 16, 1000)
+
+
 def test_who_takes_part():
     wide = Shape("wide", 8, 16, 768, 768)
     with gpu_tiles.compiling_for(H100):

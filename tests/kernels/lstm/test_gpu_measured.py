@@ -27,6 +27,8 @@ def report(ratio: float = 2.0, stress: bool = True, **row) -> dict:
         "dtype": "bfloat16",
         "ratios": {"xla": {"median": ratio, "q25": ratio, "q75": ratio}},
     }
+    if "failed" in row:
+        del measured["ratios"]
     return {
         "device": H100.name,
         "stress": {"passed": stress},
@@ -56,6 +58,8 @@ def folder(tmp_path, monkeypatch):
         (report(batch=65), "no measurement of this case"),
         (report(dtype="float16"), "no measurement of this case"),
         (report(time=1025), "no measurement of this case"),
+        (report(failed="out of memory"), "failed on NVIDIA H100 80GB HBM3: out of"),
+        (report(hidden=512, failed="out of memory"), "no measurement of this case"),
         (report() | {"device": "NVIDIA H20"}, "no measurement of this case"),
     ],
 )
