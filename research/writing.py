@@ -50,7 +50,9 @@ def write(
         yield np.asarray(written[0, : length - first]).astype(np.uint8).tobytes()
 
 
-def refuse_prompt(prompt: bytes, text: np.ndarray, classes: int, name: str) -> None:
+def refuse_prompt(
+    prompt: bytes, text: np.ndarray, classes: int, name: str, option: str = "--prompt"
+) -> None:
     """Raises UserError for a prompt of symbols that the model cannot know.
 
     Args:
@@ -58,13 +60,14 @@ def refuse_prompt(prompt: bytes, text: np.ndarray, classes: int, name: str) -> N
       text: uint8, what was trained on.
       classes: symbols that the model tells apart.
       name: of the data set.
+      option: that it was given by.
     """
     known = np.bincount(text, minlength=256) > 0
     for byte in prompt:
         if byte >= classes or not known[byte]:
             shown = _character(prompt, byte)
             raise UserError(
-                f"--prompt holds {shown!r}, which {name} never does: the model has not "
+                f"{option} holds {shown!r}, which {name} never does: the model has not "
                 f"learned what follows it; leave it out"
             )
 

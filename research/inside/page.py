@@ -20,6 +20,7 @@ from research.media import text as text_medium
 from research.training.files import write_text
 from research.training.job import Job
 from research.training.trained import Trained
+from research.writing import refuse_prompt
 
 FILE = "inside.html"
 TEXTS = 32  # held-out texts that the gradient is a mean over
@@ -50,13 +51,17 @@ def write(trained: Trained, workdir: Path, text: str = "") -> Path:
       The path of the page.
 
     Raises:
-      UserError: a run that reads no text, or a model without plain LSTM layers.
+      UserError: a run that reads no text, a model without plain LSTM layers, or symbols
+        that it was not trained on.
     """
     job = trained.job
     if job.task.predict is None:
         raise UserError(
             f"{job.name} reads no text: --inside looks into runs of the task language"
         )
+    known, classes = job.train.arrays["text"], job.experiment.model.classes
+    name = job.experiment.data.name
+    refuse_prompt(text.encode(), known, classes, name, "--inside")
     module, params = job.experiment.model.module(), trained.state.params
     held_out = _held_out(job)
     shown = _bytes(text) if text else held_out[0, :READ]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from research.errors import UserError
 from research.layers.dropout import Dropout
+from research.layers.reading import refuse_pair
 from research.layers.stack import Layer
 
 
@@ -45,6 +46,7 @@ class SequenceModel(nn.Module):
           state: of `start` or of an earlier call; None is zeros.
           lengths, resets: see research/layers/__init__.py.
         """
+        refuse_pair(inputs)
         dropout = Dropout(self.dropout, self.variational, name="dropout")
         x, table = inputs, None
         if jnp.issubdtype(inputs.dtype, jnp.integer):

@@ -1,7 +1,8 @@
-"""Whole numbers of a model that are too small for any network."""
+"""Settings of a model that no network can have: counts too small, kernels unknown."""
 
 from typing import Any
 
+from kernels.lstm import dispatch
 from research.errors import UserError
 
 
@@ -19,3 +20,14 @@ def refuse_fewer(model: Any, least: int, *fields: str) -> None:
         if any(number is not None and number < least for number in numbers):
             flag, told = field.replace("_", "-"), " ".join(map(str, numbers))
             raise UserError(f"--model.{flag} is {told}: give {least} or more")
+
+
+def refuse_kernel(backend: str | None, residuals: str | None = None) -> None:
+    """Raises UserError for a backend or residuals that `kernels.lstm` does not have."""
+    try:
+        if backend is not None:
+            dispatch.find(backend)
+        if residuals is not None:
+            dispatch.policy(residuals, "xla")
+    except ValueError as error:
+        raise UserError(f"--model.{error}") from error

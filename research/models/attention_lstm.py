@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from kernels import LstmState
 from research.layers.attention import BahdanauAttention, attended
 from research.layers.lstm import LstmCell, LstmLayer
-from research.layers.reading import Reading, as_vectors, valid_lengths
+from research.layers.reading import Reading, as_vectors, pair_of, valid_lengths
 from research.layers.stack import Bidirectional
+from research.models._counts import refuse_fewer, refuse_kernel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Model:
     family = "lstm"
 
     def module(self) -> nn.Module:
+        refuse_fewer(self, 1, "hidden", "classes", "symbols", "attention")
+        refuse_kernel(self.backend)
         symbols = self.symbols or self.classes
         sizes = (self.hidden, self.classes, symbols, self.attention)
         return AttentionLstm(*sizes, self.backend)
@@ -72,7 +75,7 @@ class AttentionLstm(nn.Module):
           lengths: [batch] or None, the source's valid steps, at least 1.
         """
         del train  # nothing in it is dropped
-        source, previous = inputs
+        source, previous = pair_of(inputs)
         reading = self._read(source, lengths) if state is None else state
         memory, valid, start = reading
         attend = BahdanauAttention(self.attention, name="attention")

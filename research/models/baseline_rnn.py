@@ -9,11 +9,11 @@ from typing import Literal
 
 import flax.linen as nn
 
-from research.errors import UserError
 from research.layers.dropout import check_rates
 from research.layers.gru import GruLayer, TanhLayer
 from research.layers.sequence import SequenceModel
 from research.layers.stack import Stack
+from research.models._counts import refuse_fewer
 
 CELLS = {"gru": GruLayer, "tanh": TanhLayer}
 
@@ -41,8 +41,8 @@ class Model:
 
     def module(self) -> nn.Module:
         check_rates(dropout=self.dropout)
-        if self.layers < 1:
-            raise UserError(f"--model.layers is {self.layers}: at least one is needed")
+        refuse_fewer(self, 1, "hidden", "layers", "classes", "symbols")
+        refuse_fewer(self, 0, "embedding")
         layer = functools.partial(CELLS[self.cell], self.hidden)
         stack = functools.partial(Stack, layer, self.layers, self.dropout)
         symbols = self.symbols or self.classes

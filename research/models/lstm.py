@@ -15,6 +15,8 @@ import jax.numpy as jnp
 
 from kernels import LstmState
 from research.layers.lstm import LstmLayer
+from research.layers.reading import refuse_pair
+from research.models._counts import refuse_fewer, refuse_kernel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Model:
     family = "lstm"
 
     def module(self) -> nn.Module:
+        refuse_fewer(self, 1, "hidden", "classes")
+        refuse_kernel(self.backend)
         return SequenceClassifier(self.hidden, self.classes, self.backend)
 
 
@@ -68,6 +72,7 @@ class SequenceClassifier(nn.Module):
         lengths: jax.Array | None = None,
         resets: jax.Array | None = None,
     ) -> tuple[jax.Array, LstmState]:
+        refuse_pair(x)
         layer = Lstm(self.hidden, self.backend)
         output, h, c = layer(x, state, train, lengths, resets)
         return nn.Dense(self.classes)(output), LstmState(h, c)

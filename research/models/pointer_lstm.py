@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from research.layers.attention import BahdanauAttention
 from research.layers.lstm import LstmLayer
-from research.layers.reading import Reading, as_vectors, valid_lengths
+from research.layers.reading import Reading, as_vectors, pair_of, valid_lengths
+from research.models._counts import refuse_fewer, refuse_kernel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Model:
     family = "lstm"
 
     def module(self) -> nn.Module:
+        refuse_fewer(self, 1, "hidden", "symbols", "attention")
+        refuse_kernel(self.backend)
         return PointerLstm(self.hidden, self.symbols, self.attention, self.backend)
 
 
@@ -64,7 +67,7 @@ class PointerLstm(nn.Module):
           lengths: [batch] or None, the source's valid steps, at least 1.
         """
         del train  # nothing in it is dropped
-        source, previous = inputs
+        source, previous = pair_of(inputs)
         reading = self._read(source, lengths) if state is None else state
         memory, valid, start = reading
         # All places are known here, so the decoder is one fused sweep over the steps.

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from kernels import LstmState
 from research.layers.lstm import LstmLayer
 from research.layers.stack import Bidirectional, Stack
-from research.models._counts import refuse_fewer
+from research.models._counts import refuse_fewer, refuse_kernel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Model:
 
     def generator(self) -> nn.Module:
         refuse_fewer(self, 0, "noise")
+        refuse_kernel(self.backend)
         refuse_fewer(self, 1, "shape", "hidden", "critic_hidden", "layers", "style")
         return Generator(self)
 

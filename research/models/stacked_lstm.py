@@ -13,11 +13,11 @@ import functools
 
 import flax.linen as nn
 
-from research.errors import UserError
 from research.layers.dropout import check_rates
 from research.layers.lstm import LstmLayer
 from research.layers.sequence import SequenceModel, check_symbols
 from research.layers.stack import Bidirectional, Stack
+from research.models._counts import refuse_fewer, refuse_kernel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +76,9 @@ class Model:
             zoneout_h=self.zoneout_h,
             zoneout_c=self.zoneout_c,
         )
-        if self.longest < 0:
-            raise UserError(f"--model.longest is {self.longest}: give steps, or 0")
-        if self.layers < 1:
-            raise UserError(f"--model.layers is {self.layers}: at least one is needed")
+        refuse_fewer(self, 1, "hidden", "layers", "classes", "symbols")
+        refuse_fewer(self, 0, "embedding", "projection", "longest")
+        refuse_kernel(self.backend, self.residuals)
         symbols = self.symbols or self.classes
         wide = width * (2 if self.bidirectional else 1)
         check_symbols(self.tied, self.embedding, wide, symbols, self.classes)

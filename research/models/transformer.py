@@ -13,6 +13,7 @@ from research.errors import UserError
 from research.layers.dropout import check_rates
 from research.layers.sequence import SequenceModel
 from research.layers.transformer import Transformer
+from research.models._counts import refuse_fewer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Model:
 
     def module(self) -> nn.Module:
         check_rates(dropout=self.dropout)
+        refuse_fewer(self, 1, "hidden", "layers", "heads", "context", "classes")
+        refuse_fewer(self, 1, "symbols")
         if self.hidden % (2 * self.heads):
             raise UserError(
                 f"--model.hidden is {self.hidden}: it must be divisible by twice the "
                 f"--model.heads, {2 * self.heads}"
             )
-        if self.context < 1:
-            raise UserError(f"--model.context is {self.context}: a step sees itself")
         stack = functools.partial(
             Transformer,
             self.hidden,

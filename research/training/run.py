@@ -5,7 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from kernels.lstm.spec import UnsupportedCase
 from research import media, population
+from research.errors import UserError
 from research.evaluation import Evaluator
 from research.experiment import Experiment
 from research.metrics import health
@@ -131,7 +133,10 @@ def _prepare(name: str, experiments: Mapping[Any, Experiment]) -> dict[Any, Job]
         first = next(iter(jobs.values()))
         jobs[which] = with_settings(first, experiment)
     # Traced once: the start of the training asks again, and finds it in jax's cache.
-    state_like(next(iter(jobs.values())))
+    try:
+        state_like(next(iter(jobs.values())))
+    except UnsupportedCase as error:
+        raise UserError(f"--model.{error}") from error
     return jobs
 
 

@@ -96,7 +96,8 @@ def test_a_model_without_an_lstm_is_refused():
 
 def test_the_page_shows_the_text_and_says_what_the_numbers_say(tmp_path):
     file = tmp_path / "abc.txt"
-    file.write_bytes(np.random.default_rng(1).integers(97, 103, 12_000, np.uint8))
+    letters = np.frombuffer(b"<sum> & total\n", np.uint8)
+    file.write_bytes(np.random.default_rng(1).choice(letters, 12_000))
     job = prepare(
         "small",
         Experiment(
@@ -120,6 +121,8 @@ def test_the_page_shows_the_text_and_says_what_the_numbers_say(tmp_path):
     inside = gates.read(
         job.experiment.model.module(), state.params, page._bytes("<sum> & total\n")
     )
+    with pytest.raises(UserError, match="--inside holds 'z', which text never does"):
+        page.write(Trained(job, 7, state), tmp_path, "sum z")
     share = 100 * float(np.mean([one.f > 0.9 for one in inside]))
     assert f"{share:.0f}\u00a0% of the forget gates" in told
 

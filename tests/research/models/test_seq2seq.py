@@ -6,7 +6,14 @@ import numpy as np
 import optax
 import pytest
 
-from research.models import attention_lstm, pointer_lstm
+from research.errors import UserError
+from research.models import (
+    attention_lstm,
+    baseline_rnn,
+    lstm,
+    pointer_lstm,
+    stacked_lstm,
+)
 
 BATCH, TIME, STEPS, HIDDEN, SYMBOLS, UNITS = 3, 5, 4, 4, 6, 3
 LENGTHS = np.array([5, 1, 3])
@@ -163,3 +170,14 @@ def test_the_pointer_learns_to_sort():
         return loss(variables, jax.random.key(99))[1]
 
     assert train(jax.random.key(0)) > 0.9
+
+
+def test_inputs_of_the_other_kind_are_refused():
+    pair, one = (SOURCE, PREVIOUS), SOURCE
+    wrong = [(ATTENTION, one, "this task gives one sequence: take --model stacked")]
+    wrong += [(POINTER, one, "or --task.encoding sorting or addition")]
+    for model in (lstm.Model(), stacked_lstm.Model(), baseline_rnn.Model()):
+        wrong += [(model, pair, "take --model attention_lstm or pointer_lstm")]
+    for model, inputs, said in wrong:
+        with pytest.raises(UserError, match=said):
+            jax.eval_shape(model.module().init, jax.random.key(0), inputs)

@@ -215,6 +215,11 @@ def test_symbols_are_one_hot_or_vectors():
         (Model(dropout=1.0), r"--model.dropout is 1.0: a share lies in \[0, 1\)"),
         (Model(zoneout_c=-0.1), r"--model\.zoneout-c is -0\.1"),
         (Model(layers=0), r"--model\.layers is 0"),
+        (Model(0), r"--model\.hidden is 0: give 1 or more"),
+        (Model(embedding=-1), r"--model\.embedding is -1: give 0 or more"),
+        (Model(projection=-1), r"--model\.projection is -1"),
+        (Model(residuals="all"), r"--model\.residuals is 'all', not one of recompute"),
+        (Model(backend="fast"), r"--model\.backend 'fast' is not one of pallas_tpu"),
         (Model(8, tied=True), r"--model\.tied asks for --model\.embedding 8"),
         (
             Model(8, tied=True, embedding=8, symbols=11),

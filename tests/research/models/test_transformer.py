@@ -152,5 +152,6 @@ def test_lengths_and_resets():
 def test_wrong_settings_are_named():
     with pytest.raises(UserError, match=r"hidden is 10: it must be divisible.*, 8"):
         Model(hidden=10, heads=4).module()
-    with pytest.raises(UserError, match=r"--model\.context is 0"):
-        Model(context=0).module()
+    for field in ("hidden", "layers", "heads", "context", "classes", "symbols"):
+        with pytest.raises(UserError, match=rf"--model\.{field} is 0: give 1 or more"):
+            Model(**{field: 0}).module()

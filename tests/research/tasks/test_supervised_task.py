@@ -11,11 +11,13 @@ import pytest
 from research import parts
 from research.data import digits
 from research.errors import UserError
+from research.experiment import Data, Experiment
 from research.models import digit_classifier, lstm, seed_pair, stacked_lstm
 from research.optimizers import Optimizer
 from research.outcomes import correct, cross_entropy
 from research.tasks.gan import Gan
 from research.tasks.supervised import Supervised
+from research.training import run
 from research.training.axes import BATCH
 
 PICTURES, CLASSES, RATE = 5, 10, 0.5
@@ -237,6 +239,13 @@ def test_data_without_what_an_encoding_reads_is_refused():
     says = r"encodings\.pictures reads 'label' .* hold 'image' alone: take"
     with pytest.raises(UserError, match=says):
         jax.eval_shape(task.init, jax.random.key(0), images)
+
+
+def test_a_backend_that_cannot_is_told_before_training():
+    model = lstm.Model(backend="pallas_gpu")
+    rows = Experiment(1, 8, Data("digits"), model, Supervised(), Optimizer())
+    with pytest.raises(UserError, match=r"backend .pallas_gpu. cannot do this:"):
+        run.refuse("rows", rows)
 
 
 @pytest.mark.parametrize("encoding", ["pixels", "frames"])
