@@ -52,6 +52,7 @@ def layer_input(module: nn.Module, params: Any, symbols: jax.Array) -> jax.Array
 
     def record(call, args, kwargs, context):
         if _is_lstm(context) and not seen:
+            _refuse_other_equations(context.module)
             seen.append(args[0])
         return call(*args, **kwargs)
 
@@ -80,17 +81,8 @@ def logits_of(module: nn.Module, params: Any, symbols: jax.Array, x: jax.Array):
 
 
 def layers(params: Any) -> Iterator[LstmWeights]:
-    """The weights of each LSTM layer, those of a scanned stack taken apart.
-
-    Raises:
-      UserError: layers that are not plain ones.
-    """
+    """The weights of each LSTM layer, those of a scanned stack taken apart."""
     for group in _groups(params):
-        if {"projection", "c_scale"} & set(group):
-            raise UserError(
-                "the model's LSTM has a projection or layer norm, which this does not "
-                "look into"
-            )
         names = ("wx", "wh", "b", "peephole")
         leaves = {name: group[name] for name in names if name in group}
         if leaves["b"].ndim == 1:
@@ -128,6 +120,16 @@ def _groups(params: Any) -> Iterator[Mapping[str, Any]]:
         return
     for name in sorted(params):
         yield from _groups(params[name])
+
+
+def _refuse_other_equations(layer: LstmLayer) -> None:
+    """Raises UserError for a layer of other equations than `_run`'s."""
+    for field in ("projection", "layer_norm", "zoneout_h", "zoneout_c"):
+        if value := getattr(layer, field):
+            raise UserError(
+                f"the model has --model.{field.replace('_', '-')} {value}: gates and "
+                f"cells are shown of LSTM layers without it"
+            )
 
 
 def _is_lstm(context: Any) -> bool:

@@ -1,6 +1,7 @@
 """Gates, cells and gradients of a small stack, against loops and other routes."""
 
 import dataclasses
+import functools
 import re
 
 import jax
@@ -88,10 +89,12 @@ def test_a_model_without_an_lstm_is_refused():
     params = module.init(jax.random.key(0), TEXTS)["params"]
     with pytest.raises(UserError, match="no LSTM layer"):
         gates.read(module, params, TEXTS[0])
-    projected = dataclasses.replace(SETTINGS, projection=2).module()
-    params = jax.jit(projected.init)(jax.random.key(0), TEXTS)["params"]
-    with pytest.raises(UserError, match="projection"):
-        gates.read(projected, params, TEXTS[0])
+    for option in ({"projection": 2}, {"layer_norm": True}, {"zoneout_c": 0.1}):
+        module = dataclasses.replace(SETTINGS, **option).module()
+        params = jax.eval_shape(module.init, jax.random.key(0), TEXTS)["params"]
+        flag = next(iter(option)).replace("_", "-")
+        with pytest.raises(UserError, match=f"--model.{flag} .* LSTM layers without"):
+            jax.eval_shape(functools.partial(gates.layer_input, module), params, TEXTS)
 
 
 def test_the_page_shows_the_text_and_says_what_the_numbers_say(tmp_path):
