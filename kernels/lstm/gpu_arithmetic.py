@@ -4,10 +4,12 @@ Values in a GPU kernel cannot be sliced or joined: gates and peepholes lie apart
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+VALID, BEGINS, NEXT_BEGINS = 1, 2, 4  # bits of `flags`, for each row and step
 
 
 class Squash(NamedTuple):
@@ -68,3 +70,48 @@ def through_gates(
     if peephole is not None:
         dc = dc + dz_i * peephole[0] + dz_f * peephole[1]
     return [dz_i, dz_f, dz_g, dz_o], dc
+
+
+class Stepped(NamedTuple):
+    """What one step gives, each of a tile's rows and a block's cells."""
+
+    y: jax.Array
+    h: jax.Array
+    c: jax.Array
+    c_in: jax.Array
+    gates: list[jax.Array]
+
+
+def advance(
+    squash: Squash,
+    z: list[jax.Array],
+    state: tuple[jax.Array, jax.Array],
+    peephole: list[jax.Array] | None,
+    flags: jax.Array | None,
+    dtype: Any,
+) -> Stepped:
+    """One step of h and c from the gates' sums; a row that has ended stays."""
+    h, c = state
+    c_in = unless(flags, BEGINS, c)
+    gates, c_new = activate(squash, z, c_in, peephole)
+    h_new = gates[3] * squash.tanh(c_new)
+    # As everybody will see it: rounded.
+    h_new = h_new.astype(dtype).astype(jnp.float32)
+    y = unless(flags, VALID, h_new, absent=True)
+    if flags is not None:
+        h_new, c_new = where(flags, VALID, h_new, h), where(flags, VALID, c_new, c)
+    return Stepped(y, h_new, c_new, c_in, gates)
+
+
+def where(flags: jax.Array, bit: int, then: jax.Array, otherwise: jax.Array):
+    return jnp.where((flags & bit) != 0, then, otherwise)
+
+
+def unless(
+    flags: jax.Array | None, bit: int, value: jax.Array, absent: bool = False
+) -> jax.Array:
+    """`value`, and zero where a bit is set; with `absent`, where it is not."""
+    if flags is None:
+        return value
+    zero = jnp.zeros_like(value)
+    return where(flags, bit, value, zero) if absent else where(flags, bit, zero, value)

@@ -151,7 +151,7 @@ def tell_all(walk: Walk, own: Refs, place: Place) -> None:
         plgpu.semaphore_signal(own["told"].at[place.tile], 1, memory_scope="gpu")
     elif walk.barrier == "cluster":
         order_copies()
-        plgpu.barrier_arrive(own["told"])
+        instruction("barrier.cluster.arrive.release.aligned;")
 
 
 def await_all(walk: Walk, own: Refs, place: Place, times: Any) -> None:
@@ -165,7 +165,10 @@ def await_all(walk: Walk, own: Refs, place: Place, times: Any) -> None:
         )
         order_copies()
     elif walk.barrier == "cluster":
-        plgpu.barrier_wait(own["told"])
+        # Not plgpu.ClusterBarrier: a word in each block's shared memory, at which a
+        # quick block's second arrival may count for a slow one's first, still under
+        # way; and it orders memory within one block alone.
+        instruction("barrier.cluster.wait.acquire.aligned;")
         order_copies()
 
 
@@ -174,13 +177,18 @@ def order_copies() -> None:
 
     A barrier orders ordinary accesses; the engine that carries h is not one.
     """
+    instruction("fence.proxy.async.global;")
+
+
+def instruction(text: str) -> None:
+    """One of PTX's, by all threads of the block."""
 
     @plgpu.inline_mgpu()
-    def fence(*_):
+    def written(*_):
         from jax._src.lib.mlir import ir
         from jax._src.lib.mlir.dialects import llvm
 
-        text, none = "fence.proxy.async.global;", ir.Type.parse("!llvm.void")
-        llvm.inline_asm(none, [], text, "", has_side_effects=True)
+        none = ir.Type.parse("!llvm.void")
+        llvm.inline_asm(none, [], text, "~{memory}", has_side_effects=True)
 
-    fence()
+    written()

@@ -23,11 +23,17 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels.lstm.gpu_arithmetic import (
+    BEGINS,
     BY_EXP,
     BY_TANH,
+    NEXT_BEGINS,
+    VALID,
     Squash,
-    activate,
+    Stepped,
+    advance,
     through_gates,
+    unless,
+    where,
 )
 from kernels.lstm.gpu_exchange import (
     Place,
@@ -45,13 +51,11 @@ from kernels.lstm.gpu_exchange import (
 )
 from kernels.lstm.gpu_tiles import MATRIX_ROWS, Walk
 
-VALID, BEGINS, NEXT_BEGINS = 1, 2, 4  # bits of `flags`, for each row and step
-
 
 def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
     """All steps; equations: spec.py."""
     place, squash = Place.here(walk), squash_of(walk)
-    dtype, real = own["y"].dtype, pl.ds(0, walk.rows)
+    real = pl.ds(0, walk.rows)
     keep_weights(walk, ins["wh"].at[place.block], own)
     h = fetch(ins["h"].at[place.rows, place.cells], own["y"], real, own)
     c = fetch(ins["c"].at[place.rows, place.cells], own["cells"], real, own)
@@ -63,19 +67,11 @@ def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
         load_gates(walk, ins["xp"], own["xp"], own["inputs_there"], place, t, slot)
         load_flags(ins, own, place, t, slot)
 
-    def show(h: jax.Array, slot: Any) -> None:
-        """Gives all blocks what the next product is of."""
-        own["seen"][...] = h.astype(dtype)
-        plgpu.commit_smem()
-        there = outs["seen"].at[slot, place.rows, place.cells]
-        plgpu.copy_smem_to_gmem(own["seen"].at[real], there)
-        tell_all(walk, own, place)
-
     load(0, 0)
-    show(fetch(ins["first"].at[place.rows, place.cells], own["y"], real, own), 0)
+    first = fetch(ins["first"].at[place.rows, place.cells], own["y"], real, own)
+    show(walk, outs, own, place, first, 0)
 
     def step(s: Any, state: tuple[jax.Array, jax.Array]):
-        h, c = state
         t, slot = walk.at(s), lax.rem(s, 2)
 
         @pl.when(s + 1 < walk.time)
@@ -83,60 +79,26 @@ def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
             load(s + 1, 1 - slot)
 
         await_all(walk, own, place, s + 1)
-
-        def product(sums):
-            accumulate(walk, sums, outs["seen"].at[slot, place.rows], own)
-            return sums[...]
-
-        width = 4 * walk.cells
-        z = pl.run_scoped(product, plgpu.ACC((MATRIX_ROWS, width), jnp.float32))
+        seen = outs["seen"].at[slot, place.rows]
+        z = product(walk, seen, 4 * walk.cells, own)
         plgpu.barrier_wait(own["inputs_there"].at[slot])
         flags = own["flags"][slot] if "flags" in ins else None
-        z = [
-            z[:, n * walk.cells : (n + 1) * walk.cells]
-            + own["xp"][slot, n].astype(jnp.float32)
-            for n in range(4)
-        ]
-        c_in = unless(flags, BEGINS, c)
-        gates, c_new = activate(squash, z, c_in, peephole)
-        h_new = gates[3] * squash.tanh(c_new)
-        # As everybody will see it: rounded.
-        h_new = h_new.astype(dtype).astype(jnp.float32)
-        y = unless(flags, VALID, h_new, absent=True)
-        h, c_out = (
-            (h_new, c_new)
-            if flags is None
-            else (where(flags, VALID, h_new, h), where(flags, VALID, c_new, c))
-        )
-        seen = unless(flags, NEXT_BEGINS, h)
+        z = with_inputs(walk, z, own["xp"], slot)
+        stepped = advance(squash, z, state, peephole, flags, own["y"].dtype)
+        seen = unless(flags, NEXT_BEGINS, stepped.h)
         seen = seen if h_mask is None else seen * h_mask
         plgpu.wait_smem_to_gmem(0, wait_read_only=True)
 
         @pl.when(s + 1 < walk.time)
         def _():
-            show(seen, 1 - slot)
+            show(walk, outs, own, place, seen, 1 - slot)
 
-        # Nobody waits for what follows.
-        own["y"][...] = y.astype(dtype)
-        if "gates" in outs:
-            for n, gate in enumerate(gates):
-                own["gates"][n] = gate.astype(dtype)
-        if "cells" in outs:
-            own["cells"][...] = c_in
-        plgpu.commit_smem()
-        plgpu.copy_smem_to_gmem(
-            own["y"].at[real], outs["y"].at[t, place.rows, place.cells]
-        )
-        if "gates" in outs:
-            store_gates(walk, own["gates"], outs["gates"], place, t)
-        if "cells" in outs:
-            to = outs["cells"].at[t, place.rows, place.cells]
-            plgpu.copy_smem_to_gmem(own["cells"].at[real], to)
-        return h, c_out
+        store_step(walk, outs, own, place, t, stepped)  # nobody waits for it
+        return stepped.h, stepped.c
 
     h, c = lax.fori_loop(0, walk.time, step, (h, c))
     plgpu.wait_smem_to_gmem(0, wait_read_only=True)
-    own["y"][...] = h.astype(dtype)
+    own["y"][...] = h.astype(own["y"].dtype)
     own["cells"][...] = c
     plgpu.commit_smem()
     for name, out in (("y", "h"), ("cells", "c")):
@@ -144,6 +106,45 @@ def forward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
             own[name].at[real], outs[out].at[place.rows, place.cells]
         )
     plgpu.wait_smem_to_gmem(0)
+
+
+def with_inputs(walk: Walk, z: jax.Array, xp: Any, slot: Any) -> list[jax.Array]:
+    """The four gates' sums, apart, with what x gives."""
+    return [
+        z[:, n * walk.cells : (n + 1) * walk.cells] + xp[slot, n].astype(jnp.float32)
+        for n in range(4)
+    ]
+
+
+def show(
+    walk: Walk, outs: Refs, own: Refs, place: Place, h: jax.Array, slot: Any
+) -> None:
+    """Gives all blocks what the next product is of."""
+    own["seen"][...] = h.astype(own["seen"].dtype)
+    plgpu.commit_smem()
+    there = outs["seen"].at[slot, place.rows, place.cells]
+    plgpu.copy_smem_to_gmem(own["seen"].at[pl.ds(0, walk.rows)], there)
+    tell_all(walk, own, place)
+
+
+def store_step(
+    walk: Walk, outs: Refs, own: Refs, place: Place, t: Any, stepped: Stepped
+) -> None:
+    """Begins to write out y, and what the way back needs."""
+    real = pl.ds(0, walk.rows)
+    own["y"][...] = stepped.y.astype(own["y"].dtype)
+    if "gates" in outs:
+        for n, gate in enumerate(stepped.gates):
+            own["gates"][n] = gate.astype(own["gates"].dtype)
+    if "cells" in outs:
+        own["cells"][...] = stepped.c_in
+    plgpu.commit_smem()
+    plgpu.copy_smem_to_gmem(own["y"].at[real], outs["y"].at[t, place.rows, place.cells])
+    if "gates" in outs:
+        store_gates(walk, own["gates"], outs["gates"], place, t)
+    if "cells" in outs:
+        to = outs["cells"].at[t, place.rows, place.cells]
+        plgpu.copy_smem_to_gmem(own["cells"].at[real], to)
 
 
 def backward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
@@ -191,12 +192,7 @@ def backward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
         tell_all(walk, own, place)
         await_all(walk, own, place, s + 1)
 
-        def product(sums):
-            accumulate(walk, sums, outs["dz"].at[t, place.rows], own)
-            return sums[...]
-
-        sums = plgpu.ACC((MATRIX_ROWS, walk.cells), jnp.float32)
-        before = pl.run_scoped(product, sums)
+        before = product(walk, outs["dz"].at[t, place.rows], walk.cells, own)
         before = before if h_mask is None else before * h_mask
         if flags is None:
             return before, dc_in
@@ -212,19 +208,15 @@ def backward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
         plgpu.wait_smem_to_gmem(0)
 
 
+def product(walk: Walk, rows: Any, columns: int, own: Refs) -> jax.Array:
+    """All blocks' `rows` times this block's columns of wh."""
+
+    def summed(sums: Any) -> jax.Array:
+        accumulate(walk, sums, rows, own)
+        return sums[...]
+
+    return pl.run_scoped(summed, plgpu.ACC((MATRIX_ROWS, columns), jnp.float32))
+
+
 def squash_of(walk: Walk) -> Squash:
     return BY_TANH if walk.approximate else BY_EXP
-
-
-def where(flags: jax.Array, bit: int, then: jax.Array, otherwise: jax.Array):
-    return jnp.where((flags & bit) != 0, then, otherwise)
-
-
-def unless(
-    flags: jax.Array | None, bit: int, value: jax.Array, absent: bool = False
-) -> jax.Array:
-    """`value`, and zero where a bit is set; with `absent`, where it is not."""
-    if flags is None:
-        return value
-    zero = jnp.zeros_like(value)
-    return where(flags, bit, value, zero) if absent else where(flags, bit, zero, value)

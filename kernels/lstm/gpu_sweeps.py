@@ -25,8 +25,8 @@ from kernels.lstm import (
     steps,
 )
 from kernels.lstm.backend import Core, Swept, SweptBack
-from kernels.lstm.gpu_kernels import BEGINS, MATRIX_ROWS, NEXT_BEGINS, VALID
-from kernels.lstm.gpu_tiles import Cut, Sweep, padded
+from kernels.lstm.gpu_arithmetic import BEGINS, NEXT_BEGINS, VALID
+from kernels.lstm.gpu_tiles import MATRIX_ROWS, Cut, Sweep, padded
 from kernels.lstm.spec import LstmState, Masks
 from kernels.lstm.tpu_tiles import to, to_gates
 
@@ -238,7 +238,6 @@ def _run(
     grid: dict[str, Any] = {"grid": (cut.tiles,), "grid_names": ("tile",)}
     if walk.barrier == "cluster":
         grid |= {"cluster": (walk.blocks,), "cluster_names": ("block",)}
-        own["told"] = plgpu.ClusterBarrier(collective_axes=("block",))
     else:
         grid = {"grid": (walk.blocks, cut.tiles), "grid_names": ("block", "tile")}
     if "flags" in ins:
