@@ -29,6 +29,9 @@ def unproven(case: Case, folder: Path | None = None) -> str | None:
         return UNMEASURED
     if not (report["stress"]["passed"] and report["tests"]["passed"]):
         return f"it failed the stress test, or a test, on {report['device']}"
+    for part, state in report["parts"].items():
+        if state.startswith("killed"):
+            return f"on {report['device']}, {part} had no end and was {state}"
     alike = list(_both_sweeps(report["rows"], case))
     for row in alike:
         if "failed" in row:

@@ -33,6 +33,7 @@ def report(ratio: float = 2.0, stress: bool = True, **row) -> dict:
         "device": H100.name,
         "stress": {"passed": stress},
         "tests": {"passed": True},
+        "parts": {"gan step": "failed: no torch", "stress": "done"},
         "cells": {"768 1 bfloat16 forward": 8, "768 1 bfloat16 backward": 32},
         "rows": [measured | row],
     }
@@ -60,6 +61,10 @@ def folder(tmp_path, monkeypatch):
         (report(time=1025), "no measurement of this case"),
         (report(failed="out of memory"), "failed on NVIDIA H100 80GB HBM3: out of"),
         (report(hidden=512, failed="out of memory"), "no measurement of this case"),
+        (
+            report() | {"parts": {"search h512_b64_t128 float16": "killed: after 9 s"}},
+            "search h512_b64_t128 float16 had no end and was killed: after 9 s",
+        ),
         (report() | {"device": "NVIDIA H20"}, "no measurement of this case"),
     ],
 )
@@ -125,7 +130,9 @@ def test_the_fastest_cut_that_was_measured_is_tried_first(folder):
 def test_what_is_committed_can_be_read():
     for device, committed in gpu_measured.read(gpu_measured.FOLDER).items():
         assert committed["device"] == device
-        assert {"measured", "versions", "stress", "tests", "rows"} <= set(committed)
+        assert {"measured", "versions", "stress", "tests", "parts", "rows"} <= set(
+            committed
+        )
 
 
 def arrays():

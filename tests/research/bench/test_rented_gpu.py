@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import textwrap
 
 import jax
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from kernels.lstm import gpu_bench, gpu_measured
 from kernels.lstm.gpu_tiles import H100
 from research.bench import rented_gpu
+from research.bench.killable import Ended
 from research.errors import UserError
 
 pytestmark = pytest.mark.skipif(
@@ -38,59 +40,114 @@ def test_without_a_gpu_it_ends_in_one_line(capsys):
     assert "needs an NVIDIA GPU, and jax sees a cpu here" in told
 
 
-def test_each_part_is_written_as_soon_as_it_is_done(tmp_path, monkeypatch):
-    """The numbers are made up; the parts, their order and the file are not."""
-    done = []
+HANGS = "table h1024_b256_t128 bfloat16"
 
-    def outcome(which: str) -> dict:
-        done.append(which)
-        return {"passed": which == "stress", "said": "made up"}
 
-    def fastest(shape, dtype, card) -> dict[str, int]:
-        done.append(f"{shape} {dtype}")
-        return {f"{shape.hidden} 1 {dtype} forward": 16}
+@pytest.fixture
+def done(monkeypatch):
+    """Parts whose results are made up, in this process; what is asked for, in order."""
+    asked = []
+
+    def work(part: str) -> dict:
+        asked.append(part)
+        if part in ("stress", "tests"):
+            return {part: {"passed": part == "stress", "said": "made up"}}
+        if part.startswith("search"):
+            return {"cells": {f"{part} forward": 16}}
+        return {"rows": [ROW]}
+
+    def each(work, parts, limit, end):
+        for part in parts:
+            if part == HANGS:
+                yield Ended(part, "killed: made up")
+            elif part == "gan step" and "table" not in str(asked):
+                yield Ended(part, "failed: made up")
+            else:
+                yield Ended(part, "done", work(part))
+            if part == "search h1024_b64_t1024 bfloat16":
+                return  # the end of the first run
 
     monkeypatch.setattr(rented_gpu.gpu_tiles, "present", lambda platform: H100)
-    monkeypatch.setattr(rented_gpu, "outcome", outcome)
-    monkeypatch.setattr(gpu_bench, "fastest", fastest)
-    monkeypatch.setattr(gpu_bench, "rows", lambda *_: iter([ROW]))
-    monkeypatch.setattr("research.bench.gan_step.rows", lambda: iter([]))
+    monkeypatch.setattr(rented_gpu, "work", work)
+    monkeypatch.setattr(rented_gpu.killable, "each", each)
+    return asked
+
+
+def test_each_part_is_written_and_another_run_goes_on(tmp_path, done):
+    """The numbers are made up; the parts, their order and the file are not."""
     path = rented_gpu.report_path(H100.name, tmp_path)
     assert path.name == "nvidia_h100_80gb_hbm3.json"
-    rows = []
-    for row in rented_gpu.rows(folder=tmp_path):
-        rows.append(row)
-        assert json.loads(path.read_text())["stress"]["passed"]
+    for told in rented_gpu.rows(folder=tmp_path):
+        assert json.loads(path.read_text())["parts"][told["part"]] == "done"
+        assert rented_gpu.told(told)
+    assert done[:3] == ["stress", "tests", "search h768_b16_t1024 bfloat16"]
+    assert len(done) < len(rented_gpu.PARTS) / 2
+    states = [
+        r.get("state") for _ in range(2) for r in rented_gpu.rows(folder=tmp_path)
+    ]
     report = gpu_measured.read(tmp_path)[H100.name]
-    assert done[:3] == ["stress", "not stress", "h768_b16_t1024 bfloat16"]
-    assert report["rows"] == rows
-    assert len(rows) == len(list(gpu_bench.shapes()))
-    assert report["cells"]["1024 1 bfloat16 forward"] == 16
+    # Nothing twice: what had failed was begun again, what hung was not.
+    assert done[-1] == "gan step"
+    assert len(done) == len({*done})
+    assert {*done} == {*rented_gpu.PARTS} - {HANGS}
+    assert states.count("killed: made up") == states.count("failed: made up") == 1
+    assert report["parts"] == dict.fromkeys(rented_gpu.PARTS, "done") | {
+        HANGS: "killed: made up"
+    }
+    sizes = list(gpu_bench.shapes())
+    assert len(report["rows"]) == len(sizes)  # all but one, and the GAN's
+    assert report["cells"]["search h1024_b16_t128 bfloat16 forward"] == 16
     assert report["versions"]["jax"] == jax.__version__
+    assert report["stress"]["passed"]
     assert not report["tests"]["passed"]
 
 
-def test_no_part_is_begun_after_the_end(tmp_path, monkeypatch):
+def test_a_report_of_other_kernels_is_not_gone_on_with(tmp_path, done, monkeypatch):
+    list(rented_gpu.rows(folder=tmp_path))
+    before = len(done)
+    monkeypatch.setattr(rented_gpu, "sources", lambda: "others")
+    list(rented_gpu.rows(folder=tmp_path))
+    assert done[before:] == done[:before]
+
+
+def test_nothing_is_begun_after_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(rented_gpu.gpu_tiles, "present", lambda platform: H100)
-    monkeypatch.setattr(rented_gpu, "outcome", lambda which: {"passed": True})
     assert list(rented_gpu.rows(minutes=0, folder=tmp_path)) == []
-    report = gpu_measured.read(tmp_path)[H100.name]
-    assert (report["rows"], report["cells"]) == ([], {})
 
 
 def test_tests_that_hang_or_are_skipped_have_not_passed(monkeypatch):
-    skipped = rented_gpu.outcome("stress_many")
+    skipped = rented_gpu.outcome("stress_many", 300)
     assert not skipped["passed"]
     assert "skipped" in skipped["said"]
 
     def hang(command, timeout, **_):
-        return run([sys.executable, "-c", "while True: pass"], timeout=0.2, check=False)
+        said = "here.py::one PASSED [ 1%]\nhere.py::two[a b] "
+        code = f"print({said!r}, end='', flush=True)\nwhile True: pass"
+        loop = [sys.executable, "-Sc", code]
+        return run(loop, timeout=1.0, capture_output=True)
 
     run = subprocess.run
     monkeypatch.setattr(subprocess, "run", hang)
-    killed = rented_gpu.outcome("stress")
+    killed = rented_gpu.outcome("stress", 5)
     assert not killed["passed"]
-    assert "killed" in killed["said"]
+    assert killed["said"] == "no end after 5 s, it was killed in two[a b]"
+
+
+def test_the_tests_that_fail_are_named(monkeypatch):
+    printed = """
+        here.py::one PASSED [ 20%]
+        here.py::two[a b] FAILED [ 40%]
+        here.py::three ERROR [ 60%]
+        ==== 1 failed, 1 passed, 1 error in 3.00s ====
+    """
+    ended = subprocess.CompletedProcess([], 1, textwrap.dedent(printed), "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+    got = rented_gpu.outcome("not stress", 5)
+    assert got == {
+        "passed": False,
+        "said": "1 failed, 1 passed, 1 error in 3.00s",
+        "failed": ["three", "two[a b]"],
+    }
 
 
 def test_rows_for_a_person():
