@@ -34,6 +34,9 @@ def persistent(case: Case) -> str | None:
 
 def hesitates(case: Case) -> str | None:
     """Why it is not taken unless it is named; asked of what it supports."""
+    reason = persistent(case)
+    if reason is not None and gpu_measured.unproven(case) is None:
+        return f"it can by its fused cell alone, of which nothing is measured: {reason}"
     return gpu_measured.unproven(case)
 
 

@@ -76,6 +76,17 @@ def test_only_what_was_measured_is_the_default(measured, said, folder):
     assert (reason is None) if said is None else said in reason
 
 
+@pytest.mark.parametrize("change", [{"projection": True}, {"batch": 64 * 16}])
+def test_the_fused_cell_is_not_the_default_by_what_the_other_kernel_showed(
+    change, folder
+):
+    case = CASE._replace(**change)
+    (folder / "card.json").write_text(json.dumps(report(batch=case.batch)))
+    with gpu_tiles.compiling_for(H100):
+        assert pallas_gpu.supports(case) is None
+        assert "by its fused cell alone" in str(pallas_gpu.hesitates(case))
+
+
 def test_the_op_takes_it_and_explain_says_so(folder):
     def choose() -> tuple[str, dict[str, str]]:
         weights, x = arrays()
