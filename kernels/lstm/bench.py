@@ -1,8 +1,9 @@
 """Times every backend beside torch, flax and a plain lax.scan, on the named shapes.
 
 Each contestant does the same: y and the last state, and for "forward+backward" the
-gradient of <y, dy> for x, all weights and the initial state. For TPUs, which need not
-be there, the rows are the compiler's own counts: see static_cycles.py.
+gradient of <y, dy> for x, all weights and the initial state. On a GPU the shapes, the
+yardsticks and the unit are gpu_bench.py's. For TPUs, which need not be there, the rows
+are the compiler's own counts: see static_cycles.py.
 """
 
 from argparse import ArgumentParser
@@ -13,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernels import measure
-from kernels.lstm import static_cycles
+from kernels import measure, target
+from kernels.lstm import gpu_bench, gpu_tiles, static_cycles
 from kernels.lstm.cases import Shape, tagged
 from kernels.lstm.dispatch import able
 from kernels.lstm.op import lstm
@@ -42,6 +43,8 @@ def told(row: dict[str, Any]) -> str | None:
     """A row for a person, if it is not about time: static, or a mean of ratios."""
     if "generation" in row:
         return static_cycles.told(row)
+    if row["bench"] == gpu_bench.NAME:
+        return gpu_bench.told(row)
     if row["case"] != measure.MEAN:
         return None
     ratios = "  ".join(f"{mean:.2f}× {name}" for name, mean in row["ratios"].items())
@@ -65,6 +68,11 @@ def rows(
     """
     if static:
         yield from static_cycles.rows(static)
+        return
+    card = gpu_tiles.present(target.platform())
+    if card is not None and not names:
+        for shape, dtype in gpu_bench.shapes():
+            yield from gpu_bench.rows(shape, dtype, card.name)
         return
     known = {case.name: case for case in tagged("bench")}
     done = []

@@ -1,13 +1,10 @@
-# pyright: reportMissingImports=false
 """The LSTM on a real GPU beside what people would use instead; the search for cuts.
 
-A call lasts milliseconds and is waited for: what the host adds to it is its launch.
-Each contestant gets the same: y and the last state, and for "forward+backward" the
-gradient of <y, dy> for x, all weights and the initial state.
+What is timed is the device: calls are launched one after another, and the last one is
+waited for, so that the host is ahead of the device but for the first.
 """
 
 import functools
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,17 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from kernels import measure
-from kernels.lstm import gpu_measured, gpu_sweeps, gpu_tiles, pallas_gpu
+from kernels.lstm import gpu_measured, gpu_sweeps, gpu_tiles
 from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape
+from kernels.lstm.gpu_contestants import (
+    LAUNCHES,
+    YARDSTICKS,
+    contestants,
+    repeated,
+)
 from kernels.lstm.gpu_tiles import Card, Cut, Sweep
-from kernels.lstm.op import lstm
-from kernels.lstm.spec import LstmState, LstmWeights, Masks
+from kernels.lstm.spec import LstmState, Masks
 
+NAME = "rented-gpu"  # of every row
 WHAT = ("forward", "forward+backward")
-OURS = ("pallas_gpu", "kernels.lstm.pallas_gpu_cell", "xla")
-YARDSTICKS = ("xla", "torch", "jax.experimental.rnn", "flashrnn")
-RUNS = 20
+RUNS = 10
 # The first is what cuDNN's persistent kernel and FlashRNN have published figures for.
 SIZES = (
     (768, 16, 1024),
@@ -83,17 +84,33 @@ def bound(shape: Shape, dtype: str, what: str, device: str) -> float | None:
     return 1e6 * sweeps * max(work / peak, read / speed.shared)
 
 
+def told(row: dict[str, Any]) -> str | None:
+    """A line for a person; None for a row that is not of this table."""
+    if "failed" in row:
+        head = f"{row['case']:18} {row['dtype']:9} {row['what']:18} {row['backend']:22}"
+        return f"{head} {row['failed']}"
+    if row["unit"] != "us/step":
+        return None
+    share = "" if row["share"] is None else f" {row['share']:6.1%} of the bound"
+    ratios = "  ".join(f"{r['median']:.2f}× {n}" for n, r in row["ratios"].items())
+    return (
+        f"{row['case']:18} {row['dtype']:9} {row['what']:18} {row['backend']:22} "
+        f"{row['median']:8.2f} us a step{share}  {ratios}"
+    )
+
+
 def rows(shape: Shape, dtype: str, device: str, runs: int = RUNS):
     """One row for each contestant that can, forward and forward+backward."""
     for what in WHAT:
         calls, failed = working(contestants(shape, dtype, what == WHAT[1]))
         taken = measure.interleaved(calls, runs)
+        taken = {name: times / LAUNCHES for name, times in taken.items()}
         for backend in calls:
             others = tuple(y for y in YARDSTICKS if y in calls and y != backend)
-            row = measure.row("rented-gpu", str(shape), backend, what, taken, others)
+            row = measure.row(NAME, str(shape), backend, what, taken, others)
             yield per_step(row, shape, dtype, bound(shape, dtype, what, device))
         for backend, reason in failed.items():
-            head = {"bench": "rented-gpu", "case": str(shape), "backend": backend}
+            head = {"bench": NAME, "case": str(shape), "backend": backend}
             head |= {"what": what, "dtype": dtype, "failed": reason}
             yield head | _sizes(shape)
 
@@ -125,124 +142,6 @@ def working(
         except Exception as error:
             failed[name] = f"{type(error).__name__}: {error}".splitlines()[0][:300]
     return able, failed
-
-
-def contestants(
-    shape: Shape, dtype: str, backward: bool
-) -> dict[str, Callable[[], measure.Call]]:
-    """What makes each call to time; making it may fail."""
-    given = (shape, dtype, backward)
-    calls = {name: functools.partial(_ours, name, *given) for name in OURS}
-    if pallas_gpu.persistent(shape.case(dtype)) is not None:
-        del calls["pallas_gpu"]  # it would be the cell once more
-    calls["torch"] = functools.partial(_torch, *given)
-    if dtype == "float32":
-        calls["jax.experimental.rnn"] = functools.partial(_jax_rnn, *given)
-    if dtype != "float32" and importlib.util.find_spec("flashrnn"):
-        calls["flashrnn"] = functools.partial(_flashrnn, *given)
-    return calls
-
-
-def _numbers(shape: Shape) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """x, wx and wh and b, dy: float32."""
-    random = np.random.default_rng(0)
-
-    def normal(*size: int) -> np.ndarray:
-        return random.normal(size=size).astype("float32") / 16
-
-    columns = 4 * shape.hidden
-    sizes = ((shape.features, columns), (shape.hidden, columns), (columns,))
-    x = normal(shape.batch, shape.time, shape.features)
-    dy = normal(shape.batch, shape.time, shape.hidden)
-    return x, [normal(*size) for size in sizes], dy
-
-
-def _timed(call: Callable, arguments: tuple, dy: Any, backward: bool) -> measure.Call:
-    def gradient(*arguments):
-        (y, last), pull = jax.vjp(call, *arguments)
-        return y, last, pull((dy, jax.tree.map(jnp.zeros_like, last)))
-
-    run = jax.jit(gradient if backward else call)
-    return lambda: jax.block_until_ready(run(*arguments))
-
-
-def _ours(backend: str, shape: Shape, dtype: str, backward: bool) -> measure.Call:
-    x, weights, dy = _numbers(shape)
-    x, dy = jnp.asarray(x, dtype), jnp.asarray(dy, dtype)
-    state = LstmState(
-        jnp.zeros((shape.batch, shape.hidden), dtype),
-        jnp.zeros((shape.batch, shape.hidden), jnp.float32),
-    )
-
-    def call(x, weights, state):
-        return lstm(x, weights, state, backend=backend)
-
-    own = LstmWeights(*(jnp.asarray(w, dtype) for w in weights))
-    return _timed(call, (x, own, state), dy, backward)
-
-
-def _jax_rnn(shape: Shape, dtype: str, backward: bool) -> measure.Call:
-    from jax.experimental import rnn
-
-    x, _, dy = _numbers(shape)
-    sizes = (shape.features, shape.hidden, 1)
-    weights = rnn.init_lstm_weight(jax.random.key(0), *sizes, bidirectional=False)
-    lengths = jnp.full(shape.batch, shape.time, jnp.int32)
-    zeros = jnp.zeros((1, shape.batch, shape.hidden))
-
-    def call(x, weights, h, c):
-        got: Any = rnn.lstm(
-            x, h, c, weights, lengths, *sizes, dropout=0.0, bidirectional=False
-        )
-        return got[0], tuple(got[1:])
-
-    given = (jnp.asarray(x), weights, zeros, zeros)
-    return _timed(call, given, jnp.asarray(dy), backward)
-
-
-def _torch(shape: Shape, dtype: str, backward: bool) -> measure.Call:
-    torch = measure.yardstick("torch")
-    if not torch.cuda.is_available():
-        raise RuntimeError("this torch is for CPUs")
-    of: dict[str, Any] = {"device": "cuda", "dtype": getattr(torch, dtype)}
-    x, _, dy = _numbers(shape)
-    layer = torch.nn.LSTM(shape.features, shape.hidden, batch_first=True).to(**of)
-    inputs = torch.tensor(x, requires_grad=backward, **of)
-    zeros = [torch.zeros(1, shape.batch, shape.hidden, **of) for _ in range(2)]
-    state = tuple(a.requires_grad_(backward) for a in zeros)
-    cotangent, wanted = torch.tensor(dy, **of), [inputs, *state, *layer.parameters()]
-
-    def run():
-        with torch.set_grad_enabled(backward):
-            y, _ = layer(inputs, state)
-        if backward:
-            torch.autograd.grad(y, wanted, cotangent)
-        torch.cuda.synchronize()
-
-    return run
-
-
-def _flashrnn(shape: Shape, dtype: str, backward: bool) -> measure.Call:
-    """Its recurrence alone: x·wx is not in it."""
-    torch, flash = measure.yardstick("torch"), measure.yardstick("flashrnn")
-    of: dict[str, Any] = {"device": "cuda", "dtype": getattr(torch, dtype)}
-    size, gates = shape.hidden, 4
-
-    def normal(*shape: int):
-        return (torch.randn(*shape, **of) / 16).requires_grad_(backward)
-
-    xp = normal(shape.batch, shape.time, gates, 1, size)
-    wh, b = normal(gates, 1, size, size), normal(gates, 1, size)
-
-    def run():
-        y, _ = flash.flashrnn(
-            xp, wh, b, function="lstm", backend="cuda_fused", dtype=dtype
-        )
-        if backward:
-            torch.autograd.grad(y.sum(), [xp, wh, b])
-        torch.cuda.synchronize()
-
-    return run
 
 
 def fastest(shape: Shape, dtype: str, card: Card, runs: int = 5) -> dict[str, int]:
@@ -278,4 +177,4 @@ def _swept(sweep: Sweep, cut: Cut) -> measure.Call:
             )
         return gpu_sweeps.forward(gates, core, sweep.reverse, "gates", cut=cut)
 
-    return lambda: jax.block_until_ready(run(gates, cells, core))
+    return repeated(lambda: run(gates, cells, core), jax.block_until_ready)

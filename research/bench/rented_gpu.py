@@ -50,17 +50,7 @@ def told(row: dict[str, Any]) -> str | None:
     """A line for a person."""
     if "part" in row:
         return f"{row['part']:40} {row['state']}"
-    if "failed" in row:
-        head = f"{row['case']:18} {row['dtype']:9} {row['what']:18} {row['backend']:22}"
-        return f"{head} {row['failed']}"
-    if row["unit"] != "us/step":
-        return None
-    share = "" if row["share"] is None else f" {row['share']:6.1%} of the bound"
-    ratios = "  ".join(f"{r['median']:.2f}× {n}" for n, r in row["ratios"].items())
-    return (
-        f"{row['case']:18} {row['dtype']:9} {row['what']:18} {row['backend']:22} "
-        f"{row['median']:8.2f} us a step{share}  {ratios}"
-    )
+    return gpu_bench.told(row)
 
 
 def rows(minutes: float = 25.0, folder: Path | None = None) -> Iterator[dict[str, Any]]:

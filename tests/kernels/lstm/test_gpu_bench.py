@@ -1,11 +1,13 @@
 """The parts of the GPU bench that need no GPU: the bound, the rows, who takes part."""
 
+import time
+
 import jax
 import numpy as np
 import pytest
 
 from kernels import measure
-from kernels.lstm import gpu_bench, gpu_tiles
+from kernels.lstm import bench, gpu_bench, gpu_tiles
 from kernels.lstm.cases import Shape
 from kernels.lstm.gpu_tiles import H100
 
@@ -55,6 +57,27 @@ def test_a_row_of_one_that_failed_says_of_which_size(monkeypatch):
     assert [row["what"] for row in rows] == list(gpu_bench.WHAT)
     assert all(row["failed"] == "out of memory" for row in rows)
     assert (rows[0]["hidden"], rows[0]["batch"], rows[0]["time"]) == (768, 16, 1000)
+
+
+def test_a_time_is_that_of_one_launch_of_many(monkeypatch):
+    def make() -> measure.Call:
+        return gpu_bench.repeated(lambda: time.sleep(0.002), lambda result: result)
+
+    monkeypatch.setattr(gpu_bench, "contestants", lambda *_: {"xla": make})
+    row = next(gpu_bench.rows(Shape("one", 1, 2, 4, 4), "float16", H100.name, runs=3))
+    assert 1990 < row["median"] < 1990 * gpu_bench.LAUNCHES
+    assert "us a step" in str(gpu_bench.told(row))
+
+
+def test_bench_lstm_is_this_table_where_there_is_a_gpu(monkeypatch):
+    def rows(shape, dtype, device):
+        yield {"case": f"{shape} {dtype}", "bench": gpu_bench.NAME, "unit": device}
+
+    monkeypatch.setattr(gpu_bench, "rows", rows)
+    with gpu_tiles.compiling_for(H100):
+        told = list(bench.rows())
+    assert [row["case"] for row in told] == [f"{s} {d}" for s, d in gpu_bench.shapes()]
+    assert {row["unit"] for row in told} == {H100.name}
 
 
 def test_who_takes_part():
