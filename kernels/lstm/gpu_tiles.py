@@ -3,10 +3,14 @@
 Blocks wait for each other, so all of a launch have to be resident at once. A block that
 can be launched at all fits a multiprocessor that is empty, so as many blocks as there
 are multiprocessors always become resident: whatever else runs there ends by itself.
-That is the whole proof, and no launch is larger. A cluster is placed as one by the
-hardware: its blocks wait only for each other, and there may be any number of clusters.
+That is the whole proof, and no launch is larger. Two such launches at once could each
+hold places that the other waits for: in a process, XLA's launches follow each other,
+unless CONCURRENT says otherwise; that of two processes under NVIDIA's MPS none can see.
+A cluster is placed as one by the hardware: its blocks wait only for each other, and
+there may be any number of clusters.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,6 +30,8 @@ CLUSTER = 8  # blocks; more is not portable
 # and meet sooner, more blocks share the products. `launch/run bench rented-gpu` tries.
 CELLS = (16, 8, 32)
 DEPTHS = (8, 4, 2)  # pieces of h or dz in flight
+
+CONCURRENT = "--xla_gpu_command_buffer_scheduling_mode=CONCURRENT"
 
 
 class Card(NamedTuple):
@@ -157,7 +163,14 @@ def cuts(sweep: Sweep, card: Card, cells: tuple[int, ...] = CELLS) -> list[Cut]:
 
 def resident(cut: Cut, card: Card) -> bool:
     """Whether no block of a launch can wait for one that has not begun."""
-    return cut.walk.barrier != "grid" or cut.blocks <= card.processors
+    if cut.walk.barrier != "grid":
+        return True
+    return cut.blocks <= card.processors and not side_by_side()
+
+
+def side_by_side() -> bool:
+    """Whether XLA was told to run launches that do not need each other at once."""
+    return CONCURRENT in os.environ.get("XLA_FLAGS", "")
 
 
 def _cut(sweep: Sweep, cells: int, depth: int) -> Cut | None:

@@ -28,8 +28,15 @@ def persistent(case: Case) -> str | None:
     reason = unfit(case)
     if reason is not None:
         return reason
-    fit = all(gpu_tiles.chosen(sweep, card) for sweep in gpu_tiles.sweeps(case))
-    return None if fit else too_large(case, card)
+    sweeps = gpu_tiles.sweeps(case)
+    if all(gpu_tiles.chosen(sweep, card) for sweep in sweeps):
+        return None
+    if gpu_tiles.side_by_side():
+        return (
+            f"of this size it runs not beside {gpu_tiles.CONCURRENT} in XLA_FLAGS: two "
+            f"launches at once could wait for each other's places for ever"
+        )
+    return too_large(case, card)
 
 
 def hesitates(case: Case) -> str | None:

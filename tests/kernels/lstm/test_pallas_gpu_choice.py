@@ -10,6 +10,7 @@ import pytest
 from kernels.lstm import gpu_sweeps, gpu_tiles, pallas_gpu
 from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape
+from kernels.lstm.gpu_exchange import Place
 from kernels.lstm.gpu_tiles import H100
 from kernels.lstm.spec import LstmState, Masks
 
@@ -18,7 +19,10 @@ CASE = Shape("wide", 64, 16, 8, 768).case("bfloat16")._replace(platform="gpu")
 CARDS = {
     "H100 PCIe": H100._replace(name="NVIDIA H100 PCIe", processors=114),
     "H100 SXM": H100,
+    "H200": H100._replace(name="NVIDIA H200"),
+    "GH200": H100._replace(name="NVIDIA GH200 480GB"),
     "H20": H100._replace(name="NVIDIA H20", processors=78),
+    "MIG": H100._replace(name="NVIDIA H100 80GB HBM3 MIG 1g.10gb", processors=16),
     "A100": H100._replace(
         name="NVIDIA A100", processors=108, capability=(8, 0), shared=163 * 1024
     ),
@@ -33,6 +37,10 @@ CARDS = {
         ("H100 SXM", {"hidden": 1024, "projected": 1024, "batch": 128}, None),
         ("H100 PCIe", {"hidden": 1024, "projected": 1024, "batch": 128}, "the 114 mul"),
         ("H20", {"hidden": 1024, "projected": 1024, "batch": 64}, None),
+        ("H200", {"hidden": 1024, "projected": 1024, "batch": 128}, None),
+        ("GH200", {"hidden": 1024, "projected": 1024, "batch": 128}, None),
+        ("MIG", {"hidden": 256, "projected": 256}, None),  # a cluster
+        ("MIG", {}, "the 16 multiprocessors of NVIDIA H100 80GB HBM3 MIG"),
         ("H100 SXM", {"hidden": 2048, "projected": 2048}, "hidden 2048 and batch 16"),
         ("H100 SXM", {"batch": 1024}, r"batch 1024 \(16 tiles of 64 rows\)"),
         ("A100", {}, "for Hopper .* has 8.0"),
@@ -48,7 +56,19 @@ def test_what_is_taken_and_why_the_rest_is_not(card, change, said):
     assert (reason is None) if said is None else re.search(said, reason)
 
 
-@pytest.mark.parametrize("card", ["H100 PCIe", "H100 SXM", "H20"])
+def test_two_launches_at_once_would_wait_for_each_others_places(monkeypatch):
+    """Then only clusters are safe: each is placed whole."""
+    flag = "--xla_gpu_command_buffer_scheduling_mode=CONCURRENT"
+    monkeypatch.setenv("XLA_FLAGS", f"--xla_dump_hlo_as_text {flag}")
+    with gpu_tiles.compiling_for(H100):
+        grid = pallas_gpu.persistent(CASE)
+        cluster = pallas_gpu.persistent(CASE._replace(hidden=256, projected=256))
+        assert pallas_gpu.supports(CASE) is None  # the fused cell waits for nothing
+    assert f"not beside {flag} in XLA_FLAGS" in str(grid)
+    assert cluster is None
+
+
+@pytest.mark.parametrize("card", ["H100 PCIe", "H100 SXM", "H20", "MIG"])
 def test_no_launch_waits_for_a_block_that_has_no_place(card):
     """More blocks than multiprocessors: only where a cluster holds all that wait."""
     taken = 0
@@ -72,7 +92,29 @@ def test_no_launch_waits_for_a_block_that_has_no_place(card):
                     assert walk.blocks in (2, 4, 8)
                 else:
                     assert walk.blocks == 1
-    assert taken > 1000
+    assert taken > 300
+
+
+@pytest.mark.parametrize("hidden", [128, 192], ids=["cluster", "grid"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_what_blocks_make_of_their_slices_is_the_product(backward, hidden):
+    """The interpreter knows one block alone, whose slices lie otherwise."""
+    random = np.random.default_rng(0)
+    wh = random.integers(-3, 4, (hidden, 4 * hidden)).astype("float32")
+    turned = wh.T if backward else wh
+    rows = random.integers(-3, 4, (5, len(turned))).astype("float32")
+    sweep = gpu_tiles.Sweep(backward, 4, 5, hidden, "bfloat16", False, False, False)
+    (cut,) = gpu_tiles.cuts(sweep, H100, (16,))
+    walk, want = cut.walk, rows @ turned
+    assert walk.barrier == ("cluster" if hidden == 128 else "grid")
+    slices = np.asarray(gpu_sweeps._slices(jnp.asarray(turned), cut, len(turned)))
+    pieces = np.split(rows, len(turned) // walk.piece, axis=1)
+    for block, own in enumerate(slices):
+        got = sum(piece @ wh.T for piece, wh in zip(pieces, own, strict=True))
+        place = Place(block, 0, None, None)
+        gates = [place.gate(walk, n) for n in range(1 if backward else 4)]
+        for part, at in zip(np.split(got, len(gates), axis=1), gates, strict=True):
+            assert np.array_equal(part, want[:, at.start : at.start + at.size])
 
 
 @pytest.mark.parametrize("masked", [False, True])
