@@ -36,7 +36,6 @@ class Compiled(NamedTuple):
     text: str  # the whole program, as the compiler left it
     used: int  # bytes of VMEM that the kernel takes
     limit: int  # bytes that it was allowed
-    shortened: bool  # whether XLA had already put some of its arrays into VMEM
 
 
 def devices(generation: str, topology: str | None = None) -> list[Any]:
@@ -84,26 +83,21 @@ def backward(
 
 def compiled(run: Callable, generation: str, *arguments: Any) -> Compiled:
     """A function of arrays with one kernel in it; `arguments` are shapes on devices."""
+    # Arrays stay outside of VMEM: what XLA puts there beforehand, the kernel does not
+    # take, and its figure would be that of a smaller one.
+    jitted = jax.jit(run, compiler_options={"xla_msa_enable": False})
     with tpu_tiles.compiling_for(generation), uncached():
-        text = str(jax.jit(run).lower(*arguments).compile().as_text())
+        text = str(jitted.lower(*arguments).compile().as_text())
     call = next(line for line in text.splitlines() if "tpu_custom_call" in line)
-    # XLA may keep bytes in every operation of a program (204 KiB in one for a v5p).
-    others = _sizes("used_scoped_memory_configs", text.replace(call, ""))
-    kept = min(others, default=0)
-    used = _sizes("used_scoped_memory_configs", call)[0] - kept
-    limit = _sizes("scoped_memory_configs", call)[0]
-    names = re.findall(r"%[\w.-]+", call)
-    lines = (line.strip().removeprefix("ROOT ") for line in text.splitlines())
-    defined = [
-        line for line in lines if line.startswith(tuple(f"{n} =" for n in names))
-    ]
-    return Compiled(text, used, limit, any("S(1)" in line for line in defined))
+    used = _size("used_scoped_memory_configs", call)
+    return Compiled(text, used, _size("scoped_memory_configs", call))
 
 
-def _sizes(name: str, text: str) -> list[int]:
-    """Bytes of VMEM that operations of a program say under a name."""
-    found = re.findall(rf'"{name}":\[\{{[^}}]*"size":"(\d+)"', text)
-    return [int(size) for size in found]
+def _size(name: str, call: str) -> int:
+    """Bytes of VMEM that an operation of a program says under a name."""
+    found = re.search(rf'"{name}":\[\{{[^}}]*"size":"(\d+)"', call)
+    assert found is not None, f"no {name} in {call}"
+    return int(found[1])
 
 
 @contextmanager
