@@ -79,6 +79,18 @@ def beside_xla(
     oracle.near(ours, theirs, relative=relative)
 
 
+def past_is_never_read(oracle, backend: str, dtype: str):
+    """NaN in x beyond the rows' lengths changes no bit of outputs or gradients."""
+    p = oracle.problem(Shape("past", 11, 12, 3, 70, lengths=True), dtype, scale=0.4)
+    arrays, cotangents = oracle.on_device(p, dtype)
+    past = jnp.arange(p.shape.time) >= jnp.asarray(p.lengths)[:, None]
+    run = oracle.compiled(p, backend=backend)
+    poisoned = jnp.where(past[..., None], jnp.nan, arrays.x).astype(dtype)
+    once, again = (run(arrays._replace(x=x), cotangents) for x in (arrays.x, poisoned))
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(once))
+    same_bits(once, again)
+
+
 def vmap_is_a_loop(oracle, backend: str):
     """Over the weights."""
     p = oracle.problem(Shape("vmap", 5, 4, 3, 70), "bfloat16", scale=0.4)
@@ -127,6 +139,7 @@ class Protocol(NamedTuple):
     sweeps: Callable
     both: Callable
     beside_xla: Callable
+    past_is_never_read: Callable
     vmap_is_a_loop: Callable
     gradient_of_the_gradient_norm: Callable
     same_bits: Callable
@@ -143,6 +156,7 @@ def protocol(oracle) -> Protocol:
         of(sweeps),
         both,
         of(beside_xla),
+        of(past_is_never_read),
         of(vmap_is_a_loop),
         of(gradient_of_the_gradient_norm),
         same_bits,

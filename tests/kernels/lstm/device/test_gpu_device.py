@@ -69,6 +69,11 @@ def test_short_and_long(time, protocol):
     protocol.beside_xla(pallas_gpu.BACKEND, shape, "bfloat16", 5e-2)
 
 
+@pytest.mark.parametrize("dtype", GATES)
+def test_what_is_past_a_rows_end_is_never_read(dtype, protocol):
+    protocol.past_is_never_read(HERE, dtype)
+
+
 def test_vmap_is_a_loop(protocol):
     protocol.vmap_is_a_loop(HERE)
 

@@ -6,10 +6,9 @@ On a machine with one: `python -m pytest -m tpu tests/kernels/lstm/device`.
 import functools
 
 import jax
-import jax.numpy as jnp
 import pytest
 
-from kernels import lstm, lstm_cell
+from kernels import lstm_cell
 from kernels.lstm import pallas_cell, pallas_tpu
 from kernels.lstm.cases import Shape, tagged
 
@@ -99,15 +98,8 @@ def test_one_step_is_that_of_the_oracle(dtype, oracle):
 
 
 @pytest.mark.parametrize("dtype", GATES)
-def test_what_is_past_a_rows_end_is_never_read(dtype, oracle, protocol):
-    p = oracle.problem(Shape("past", 11, 12, 3, 70, lengths=True), dtype, scale=0.4)
-    (x, weights, state, _), _ = oracle.on_device(p, dtype)
-    past = jnp.arange(p.shape.time) >= jnp.asarray(p.lengths)[:, None]
-    run = jax.jit(functools.partial(lstm, backend=HERE, **p.options()))
-    poisoned = jnp.where(past[..., None], jnp.nan, x).astype(x.dtype)
-    once, again = (run(given, weights, state) for given in (x, poisoned))
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(once))
-    protocol.same_bits(once, again)
+def test_what_is_past_a_rows_end_is_never_read(dtype, protocol):
+    protocol.past_is_never_read(HERE, dtype)
 
 
 def test_vmap_is_a_loop(protocol):
