@@ -11,6 +11,7 @@ there may be any number of clusters.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -120,9 +121,12 @@ def absent(platform: str, interpreted: str) -> str:
     )
 
 
-def _card(device: Any) -> Card:
-    major, _, minor = str(device.compute_capability).partition(".")
-    capability = (int(major), int(minor or 0))
+def _card(device: Any) -> Card | None:
+    """None for one that is not NVIDIA's: AMD's have names for their capability."""
+    found = re.fullmatch(r"(\d+)\.(\d+)", str(device.compute_capability))
+    if found is None:
+        return None
+    capability = (int(found[1]), int(found[2]))
     shared = 227 * 1024 if capability[0] >= 9 else 99 * 1024
     return Card(device.device_kind, device.core_count, capability, shared)
 

@@ -2,7 +2,9 @@
 
 import itertools
 import re
+from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -115,6 +117,25 @@ def test_what_blocks_make_of_their_slices_is_the_product(backward, hidden):
         gates = [place.gate(walk, n) for n in range(1 if backward else 4)]
         for part, at in zip(np.split(got, len(gates), axis=1), gates, strict=True):
             assert np.array_equal(part, want[:, at.start : at.start + at.size])
+
+
+@pytest.mark.parametrize(
+    ("capability", "card"),
+    [
+        ("9.0", ("a card", 132, (9, 0), 227 * 1024)),
+        ("8.9", ("a card", 132, (8, 9), 99 * 1024)),
+        ("gfx942", None),  # AMD's: jax calls them gpu as well
+    ],
+)
+def test_a_card_is_nvidias(capability, card, monkeypatch):
+    device = SimpleNamespace(
+        device_kind="a card", core_count=132, compute_capability=capability
+    )
+    device.platform = "gpu"
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    assert gpu_tiles.present("gpu") == card
+    if card is None:
+        assert "no card is known" in str(pallas_gpu.supports(CASE))
 
 
 @pytest.mark.parametrize("masked", [False, True])
