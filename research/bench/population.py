@@ -1,15 +1,26 @@
 """Sixteen seeds of the grid's perceptrons at once, beside one seed after another.
 
-A row's time is one seed's share of a step, in the programs that `train` compiles, many
-steps to a call. The ratio is that of a run alone over it: how many times more steps
-are made in a second.
+A row's time is one seed's share of a step; the ratio is that of a run alone over it:
+how many times more steps are made in a second.
+
+The first rows are of the steps by themselves, in the programs that `train` compiles,
+many steps to a call. A run alone keeps one core busy, with matrix products nearly
+alone where the networks are wide, so two cores bring little more than twice there. The
+last row is of whole commands, as one types them: what starting, compiling and
+measuring take is in it, which a population does once.
 """
 
 import itertools
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from kernels.measure import interleaved, row
 from research.experiment import Data, Experiment
@@ -31,6 +42,14 @@ GAMES = {
     "pairing, R1, R2": Gan("relativistic", {"r1": 0.01, "r2": 0.01}, ema=0.999),
 }
 SIZES = (64, 128)  # hidden units, and as many samples a batch
+COMMAND = [sys.executable, "-m", "launch", "train", "grid"]
+COMMAND_STEPS = 1_000
+OPTIONS = {
+    "population": [["--population.seeds", str(SEEDS)]],
+    # Four of sixteen commands one after another: they are all alike.
+    "alone": [["--seed", str(seed)] for seed in range(4)],
+}
+ROUNDS = 3
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -50,6 +69,9 @@ def rows() -> Iterator[dict[str, Any]]:
             "alone": taken["alone"] / STEPS,
         }
         yield row("population", case, "population", "step", shares, ("alone",))
+    what = f"all of {COMMAND_STEPS} steps"
+    shares = commands()
+    yield row("population", "train grid", "population", what, shares, ("alone",))
 
 
 def together(jobs: list[Job]) -> Callable[[], None]:
@@ -68,6 +90,32 @@ def alone(job: Job) -> Callable[[], None]:
     step = jit.parallel(step, (PLAIN, COPIED, COPIED), over=jax.devices()[:1])
     (state,) = members.initial_states()
     return _steps(step, state, (members.values, job.train.arrays))
+
+
+def commands() -> dict[str, np.ndarray]:
+    """Milliseconds a seed and step of `train grid`, from its start to its report.
+
+    An untimed round before the others leaves all that they compile in JAX's cache.
+    """
+    rounds = [[_seconds(each) for each in OPTIONS.values()] for _ in range(1 + ROUNDS)]
+    seeds = {"population": SEEDS, "alone": len(OPTIONS["alone"])}
+    return {
+        name: 1e3 * np.array(seconds) / (COMMAND_STEPS * seeds[name])
+        for name, seconds in zip(OPTIONS, zip(*rounds[1:], strict=True), strict=True)
+    }
+
+
+def _seconds(commands: list[list[str]]) -> float:
+    """Of these commands one after another, each in a new workdir."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        for number, options in enumerate(commands):
+            workdir = str(Path(folder) / str(number))
+            steps = ["--steps", str(COMMAND_STEPS), "--workdir", workdir]
+            subprocess.run(
+                [*COMMAND, *steps, *options], stdout=subprocess.DEVNULL, check=True
+            )
+        return time.perf_counter() - start
 
 
 def _steps(step: Any, state: Any, inputs: tuple) -> Callable[[], None]:
