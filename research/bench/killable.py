@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ class Ended(NamedTuple):
 
 
 def each(
-    work: Work, parts: Sequence[str], limit: Callable[[str], float], end: float
+    work: Work, parts: Iterable[str], limit: Callable[[str], float], end: float
 ) -> Iterator[Ended]:
     """`work` of each part, in the order; a part that the end cuts off is left out.
 

@@ -110,6 +110,20 @@ def test_a_report_of_other_kernels_is_not_gone_on_with(tmp_path, done, monkeypat
     assert done[before:] == done[:before]
 
 
+def test_kernels_that_hang_under_stress_are_not_launched_again(
+    tmp_path, done, monkeypatch
+):
+    """Each would take its whole limit of the rented time."""
+    hung = {"passed": False, "said": "no end", "hung": True}
+    monkeypatch.setattr(
+        rented_gpu, "work", lambda part: done.append(part) or {part: hung}
+    )
+    list(rented_gpu.rows(folder=tmp_path))
+    assert done == ["stress", "tests"]
+    report = gpu_measured.read(tmp_path)[H100.name]
+    assert report["parts"]["gan step"] == "failed: made up"  # of other kernels
+
+
 def test_nothing_is_begun_after_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(rented_gpu.gpu_tiles, "present", lambda platform: H100)
     assert list(rented_gpu.rows(minutes=0, folder=tmp_path)) == []
@@ -130,6 +144,7 @@ def test_tests_that_hang_or_are_skipped_have_not_passed(monkeypatch):
     monkeypatch.setattr(subprocess, "run", hang)
     killed = rented_gpu.outcome("stress", 5)
     assert not killed["passed"]
+    assert killed["hung"]
     assert killed["said"] == "no end after 5 s, it was killed in two[a b]"
 
 
