@@ -49,7 +49,7 @@ def add_options(parser: ArgumentParser) -> None:
 def told(row: dict[str, Any]) -> str | None:
     """A line for a person."""
     if "part" in row:
-        return f"{row['part']:40} {row['state']}"
+        return f"{row['part']:40} {row['state']} {row['said']}".rstrip()
     return gpu_bench.told(row)
 
 
@@ -73,8 +73,10 @@ def rows(minutes: float = 25.0, folder: Path | None = None) -> Iterator[dict[str
     for ended in killable.each(work, _left(report), limit, end):
         add(report, ended)
         write(path, report)
-        yield {"part": ended.part, "state": ended.state}
-        yield from (ended.value or {}).get("rows", ())
+        found = ended.value or {}
+        said = found.get(ended.part, {}).get("said", "")  # of tests
+        yield {"part": ended.part, "state": ended.state, "said": said}
+        yield from found.get("rows", ())
 
 
 def _parts() -> Iterator[str]:
