@@ -168,7 +168,7 @@ def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
 
 def between(sweep: Sweep, rows: int, time: int, generation: str) -> int:
     """Bytes that a sweep takes beyond its blocks."""
-    taken = TAKEN[generation][sweep.itemsize]
+    taken = TAKEN[generation][min(sweep.itemsize, WIDE)]  # 8 are only interpreted
     if sweep.backward:
         ways = taken.backward
     elif sweep.keep is None or (sweep.keep == "cells" and sweep.itemsize == WIDE):
