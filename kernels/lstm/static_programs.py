@@ -169,10 +169,7 @@ def _block(program: Program) -> int:
 
 
 def _take_half_of_the_memory() -> None:
-    """Beyond it a compilation ends in an error, and not the machine in swapping.
-
-    The profile of the forward kernel for v6e at H 1024 had 19.6 GB when it was stopped.
-    """
+    """Beyond it a compilation ends in an error, and not the machine in swapping."""
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     resource.setrlimit(resource.RLIMIT_DATA, (half, half))
 
