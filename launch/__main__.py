@@ -6,7 +6,6 @@ in one line on stderr and code 2.
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +13,7 @@ from typing import NoReturn
 from launch import _supervised
 from launch._cache import cache
 from launch._memory import collect_seldom, keep_freed_memory
-from research.training.stop import INTERRUPTED, PREEMPTED
+from research.training.stop import INTERRUPTED, end_at_once, end_by_signals
 
 
 def main(arguments: list[str]) -> int:
@@ -46,16 +45,12 @@ def main(arguments: list[str]) -> int:
 def start(arguments: list[str]) -> NoReturn:
     """`main`, as all that this process does."""
     if arguments[:1] == ["train"]:
-        # Before `train` listens itself nothing is begun; after it all is over.
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        end_by_signals()
     code = main(arguments)
     if code == INTERRUPTED:
         # A save that was cut off leaves threads of orbax (0.12.8) that wait for it for
         # minutes, and Python would wait for them.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        end_at_once(code)
     sys.exit(code)
 
 

@@ -15,7 +15,7 @@ import sys
 import traceback
 from typing import NoReturn
 
-from research.training.stop import INTERRUPTED, PREEMPTED
+from research.training.stop import PREEMPTED, end_at_once, end_by_signals
 
 VARIABLE = "LAUNCH_DISTRIBUTED"  # how to find the others: research.training.processes
 OF_CHILD = "LAUNCH_PROCESS"  # the same, for the child
@@ -72,9 +72,7 @@ def _child() -> NoReturn:
     """Runs a verb; ends without the goodbyes for which the others would be waited."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)  # with the parent
-    # Before and after `train` listens itself: nothing is begun, or all is saved.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    end_by_signals()
     from launch.__main__ import main
 
     try:
@@ -82,9 +80,7 @@ def _child() -> NoReturn:
     except BaseException:
         traceback.print_exc()
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    end_at_once(code)
 
 
 if __name__ == "__main__":

@@ -108,6 +108,19 @@ def _watch(request: StopRequest, receiver: socket.socket, seconds: float) -> Non
         os._exit(INTERRUPTED)
 
 
+def end_by_signals() -> None:
+    """Before `listening` and after it: nothing is begun, or all is saved."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(PREEMPTED))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+
+
+def end_at_once(code: int) -> NoReturn:
+    """Ends this process without Python's goodbyes, which wait for threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def end_resumable(why: str) -> NoReturn:
     """Ends this process at once, from any thread, with the code for: start again."""
     print(f"{why}: ended, resumable", file=sys.stderr, flush=True)
