@@ -7,12 +7,14 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 DONE, FAILED, KILLED = "done", "failed", "killed"
+SECONDS_TO_GO = 30.0  # of a killed process: a driver may not let go of it at once
 Work = Callable[[str], Any]
 
 
@@ -78,16 +80,18 @@ class Worker:
 
     def kill(self) -> None:
         """With whatever it has started."""
+        assert self.process.pid is not None  # of group 0 we are ourselves
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid or 0, signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
-        self.process.join()
+        self.process.join(SECONDS_TO_GO)
         self.pipe.close()
 
 
 def serve(work: Work, pipe: Connection) -> None:
     """The process: a leader of a group, so that all of it can be killed."""
     os.setpgrp()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         part = pipe.recv()
         try:
@@ -95,3 +99,11 @@ def serve(work: Work, pipe: Connection) -> None:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             pipe.send(Ended(part, f"{FAILED}: {reason}"))
+
+
+def _end_with_parent() -> None:
+    """All of the group: who is ended by a signal kills nobody, and a GPU stays held."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.killpg(0, signal.SIGKILL)

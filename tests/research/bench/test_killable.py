@@ -1,11 +1,21 @@
 """Parts in a process that is killed: one that ends, one that fails, dies and hangs."""
 
 import functools
+import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 from research.bench import killable
 
+ROOT = Path(__file__).parents[3]
+STARTS = """
+import functools, subprocess, sys, time
+from research.bench import killable
+shell = functools.partial(subprocess.check_output, shell=True, text=True)
+list(killable.each(shell, sys.argv[1:], lambda _: 60.0, time.monotonic() + 60))
+"""
 SHELL = functools.partial(subprocess.check_output, shell=True, text=True)
 
 
@@ -34,3 +44,25 @@ def test_what_the_end_cuts_off_is_left_for_another_time():
     soon = time.monotonic() + 0.5
     parts = ["exec sleep 600", "echo 1"]
     assert list(killable.each(SHELL, parts, lambda _: 60.0, soon)) == []
+
+
+def test_no_worker_outlives_who_started_it(tmp_path):
+    """What a signal ends runs no `finally`; blocks that hang would keep the GPU."""
+    started = {}
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+        part = f"echo $PPID $$ > {tmp_path / number.name}; exec sleep 60"
+        command = [sys.executable, "-Bc", STARTS, part]
+        started[number] = subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT)
+    pids = []
+    for number, process in started.items():
+        file = tmp_path / number.name
+        while not (file.exists() and file.read_text().strip()):
+            assert process.poll() is None
+            time.sleep(0.02)
+        pids += file.read_text().split()
+        process.send_signal(number)
+        assert process.wait() == -number
+    end = time.monotonic() + 20
+    while any(map(lives, pids)):
+        assert time.monotonic() < end
+        time.sleep(0.02)
