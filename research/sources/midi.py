@@ -44,7 +44,7 @@ def read(file: Path, per_quarter: int = 1) -> np.ndarray:
     """The keys that sound in a MIDI file, bool [steps, 88]; drums are left out.
 
     Raises:
-      ValueError: no MIDI file, one without notes, or a pitch that a piano has not.
+      ValueError: no MIDI file, one without notes, or as `roll`.
     """
     try:
         opened = mido.MidiFile(file)

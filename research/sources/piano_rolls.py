@@ -18,6 +18,7 @@ from research.sources.split import Split, fingerprint, refuse_unknown
 
 KEYS = 88
 LOWEST = 21  # MIDI number of the first key, an A
+LONGEST = 20_000  # steps of a piece; a batch of longer ones would take gigabytes
 
 
 def roll(notes: Iterable[Note], per_quarter: int = 1) -> np.ndarray:
@@ -28,11 +29,14 @@ def roll(notes: Iterable[Note], per_quarter: int = 1) -> np.ndarray:
       per_quarter: steps of a quarter note.
 
     Raises:
-      ValueError: a pitch that a piano does not have.
+      ValueError: a pitch that a piano does not have, or more than LONGEST steps.
     """
     notes = list(notes)
     end = max((note.end for note in notes), default=Fraction(0))
-    frames = np.zeros((_ceiling(end * per_quarter), KEYS), bool)
+    steps = _ceiling(end * per_quarter)
+    if steps > LONGEST:  # before they are made: a damaged file has billions
+        raise ValueError(f"it has {steps:,} steps, and {LONGEST:,} can be read")
+    frames = np.zeros((steps, KEYS), bool)
     for note in notes:
         if not 0 <= note.pitch - LOWEST < KEYS:
             raise ValueError(f"pitch {note.pitch} is none of a piano's 88 keys")

@@ -26,11 +26,10 @@ import numpy as np
 
 from research.errors import UserError
 from research.sources import midi
-from research.sources.piano_rolls import KEYS, LOWEST
+from research.sources.piano_rolls import KEYS, LONGEST, LOWEST
 from research.sources.users import read_bytes
 
 HELD_OUT = 0.2  # share of a folder's pieces
-LONGEST = 20_000  # steps; a batch of longer pieces would take gigabytes
 NAMES = {".mat": "{}data"}  # of a split in such a file; in others as it is called
 KINDS = (".mat", ".json", ".pickle", ".pkl")
 
@@ -79,7 +78,10 @@ def _split(path: Path, splits: Any, name: str) -> list[np.ndarray]:
             f"--data.path {path} has no {name!r} (it holds {names}): JSB Chorales and "
             f"Nottingham have it"
         )
-    pieces = list(np.ravel(splits[name]) if path.suffix == ".mat" else splits[name])
+    pieces = splits[name]
+    if not isinstance(pieces, list | tuple | np.ndarray):
+        raise UserError(f"--data.path {path}: its {name!r} holds no list of pieces")
+    pieces = list(np.ravel(pieces) if path.suffix == ".mat" else pieces)
     if not pieces:
         raise UserError(f"--data.path {path}: its {name!r} holds no piece")
     return [
@@ -93,7 +95,7 @@ def _piece(piece: Any, what: str) -> np.ndarray:
     try:
         piece = _as_array(piece)
         found = _roll(piece) if _is_roll(piece) else _from_numbers(piece)
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
         text = str(error).partition("\n")[0]
         raise UserError(
             f"{what} is no piano roll ({text}): give [steps, {KEYS}] of 0 and 1, or "

@@ -45,16 +45,23 @@ def test_a_note_of_no_velocity_is_an_end_and_drums_are_not_read(tmp_path):
     assert [np.flatnonzero(f).tolist() for f in frames] == [[39], [], [41]]
 
 
+# A note of 2²⁸ − 1 ticks, each a quarter note: 88 keys of so many steps are 24 GB.
+ENDLESS = (
+    b"MThd\0\0\0\6\0\0\0\1\0\1MTrk\0\0\0\x0b\0\x90\x3c\x40\xff\xff\xff\x7f\x80\x3c\x40"
+)
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
+        (ENDLESS, "it has 268,435,455 steps, and 20,000 can be read"),
         (b"", r"no MIDI file \(it ends too early\)"),
         (b"no music", "no MIDI file"),
         (b"MThd\0\0\0\6\0\0\0\0\1\0", "no note in it"),
         (b"MThd\0\0\0\6\0\0\0\0\0\0", "its quarter note has no ticks"),
     ],
 )
-def test_what_holds_no_music_is_refused(content, why, tmp_path):
+def test_what_holds_no_music_or_no_end_is_refused(content, why, tmp_path):
     (tmp_path / "a.mid").write_bytes(content)
     with pytest.raises(ValueError, match=why):
         midi.read(tmp_path / "a.mid")

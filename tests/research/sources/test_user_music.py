@@ -1,6 +1,7 @@
 """Piano rolls and MIDI files of the user's: layouts that are read, others refused."""
 
 import json
+import math
 import os
 import pickle
 
@@ -120,6 +121,8 @@ WRONG = {
     "short": (".json", SPLITS | {"test": [[[60]]]}, "has 1 steps: 2 to 20,000"),
     "long": (".json", SPLITS | {"test": [[[]] * 20_001]}, "has 20,001 steps"),
     "none": (".json", SPLITS | {"test": []}, "'test' holds no piece"),
+    "no list": (".json", SPLITS | {"train": None}, "'train' holds no list of pieces"),
+    "infinite": (".json", SPLITS | {"test": [[[60], [math.inf]]]}, "is no piano roll"),
     "depth": (".json", SPLITS | {"test": [3]}, "is no piano roll"),
 }
 
