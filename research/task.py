@@ -36,11 +36,14 @@ class Task(NamedTuple):
     `parameters(state)` → number of trained parameters by network.
     `predict(state, symbols, memory)` → logits of the next symbols, memory after the
       last; `symbols` int32 [streams, time], `memory` None at the beginning. None but
-      for a task that reads and writes texts.
+      for a task that reads and writes texts, which has `begin` besides: the symbol that
+      is read before the first of a text.
     `walk(state, keys, steps)` → samples [keys − 1, steps, …] on the way from each key's
       sample to the next one's, both ends included; None but for a task with noise that
       can be walked through.
     `check(dataset)` raises UserError for a data set that the task cannot learn from.
+    `suited(arrays)` → the task for training data of these arrays; None: it is the same
+      for all.
     `needs`: entries of a training batch that not every data set of the medium has.
     `batches`: a step takes that many batches, one after another on the first axis.
     `left_out(state, batch)` → the state after a step whose update is left out because
@@ -55,9 +58,11 @@ class Task(NamedTuple):
     as_drawn: Callable[[jax.Array], jax.Array] | None
     parameters: Callable[[Any], dict[str, int]]
     predict: Callable[[Any, jax.Array, Any], tuple[jax.Array, Any]] | None = None
+    begin: int | None = None
     batches: int = 1
     walk: Callable[[Any, jax.Array, int], jax.Array] | None = None
     check: Callable[[Any], None] | None = None
+    suited: Callable[[Any], "Task"] | None = None
     needs: tuple[str, ...] = ()
     left_out: Callable[[Any, Batch], Any] | None = None
 

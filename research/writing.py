@@ -10,7 +10,6 @@ import numpy as np
 from research.errors import UserError
 from research.sampling import Sampling, continue_streams
 from research.task import Task
-from research.tasks.language import BEGIN
 
 CHUNK = 16  # symbols of one compiled call: what is shown at once
 
@@ -24,16 +23,16 @@ def write(
     the shorter.
 
     Args:
-      task: with `predict`.
+      task: with `predict` and `begin`.
       state: of the task.
-      prompt: read first, from the beginning of a line.
+      prompt: read first, after `begin`.
       length: bytes to write.
       how: each is chosen.
       seed: of the draws.
     """
     assert task.predict is not None
     predict = task.predict
-    symbols = jnp.array([[BEGIN, *prompt]], jnp.int32)
+    symbols = jnp.array([[task.begin, *prompt]], jnp.int32)
     last, keys = symbols[:, -1], jax.random.key(seed)[None]
     _, memory = jax.jit(predict)(state, symbols[:, :-1], None)
 

@@ -7,12 +7,14 @@ The carried state is part of the training state, so that a resumed run is the sa
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from research.accumulation import accumulated
@@ -32,7 +34,8 @@ from research.task import (
 )
 from research.training.axes import BATCH
 
-BEGIN = 10  # a line's end: what stands before the first symbol that is drawn
+BEGIN = 10  # a line's end: what stands before a text, of a training text that has any
+COUNTED = 1_000_000  # bytes of one that has none, of which the most frequent is taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,18 +75,7 @@ class Language:
         learner = Reader(
             self, model.module(), optimizer.build(steps), optimizer.accumulate
         )
-        return Task(
-            init=learner.init,
-            step=learner.step,
-            evaluate=learner.evaluate,
-            draw=learner.draw,
-            as_drawn=None,
-            parameters=lambda state: {"model": count(state.params)},
-            predict=learner.predict,
-            check=functools.partial(_refuse_few_symbols, model),
-            needs=("row", "fresh"),
-            left_out=learner.left_out,
-        )
+        return learner.task(functools.partial(_refuse_few_symbols, model))
 
 
 class LanguageState(NamedTuple):
@@ -108,6 +100,29 @@ class Reader:
     module: nn.Module
     optimizer: optax.GradientTransformation
     shares: int = 1  # of a device's batch, see research.accumulation
+    begin: int = BEGIN  # the symbol before the first that is drawn
+
+    def task(self, check: Callable[[Any], None]) -> Task:
+        """These functions as the loop takes them."""
+
+        def suited(arrays: Mapping[str, np.ndarray]) -> Task:
+            begin = begin_of(arrays["text"]) if "text" in arrays else BEGIN
+            return dataclasses.replace(self, begin=begin).task(check)
+
+        return Task(
+            init=self.init,
+            step=self.step,
+            evaluate=self.evaluate,
+            draw=self.draw,
+            as_drawn=None,
+            parameters=lambda state: {"model": count(state.params)},
+            predict=self.predict,
+            begin=self.begin,
+            check=check,
+            suited=suited,
+            needs=("row", "fresh"),
+            left_out=self.left_out,
+        )
 
     def init(self, key: jax.Array, batch: Batch) -> LanguageState:
         """A fresh network, and the zero state of all devices' streams."""
@@ -174,8 +189,8 @@ class Reader:
         }
 
     def draw(self, state: LanguageState, keys: jax.Array) -> jax.Array:
-        """A text of `draw_length` for each key, from the beginning of a line."""
-        begin = jnp.full(len(keys), BEGIN, jnp.int32)
+        """A text of `draw_length` for each key, after `begin`."""
+        begin = jnp.full(len(keys), self.begin, jnp.int32)
         texts, _ = continue_streams(
             lambda symbols, memory: self.predict(state, symbols, memory),
             keys,
@@ -210,6 +225,17 @@ class Reader:
             return jnp.where(begins, zero, kept[batch["row"]])
 
         return jax.tree.map(rows, memory, fresh)
+
+
+def begin_of(text: np.ndarray) -> int:
+    """What drawn texts begin after: a line's end, or a text's most frequent byte.
+
+    A symbol that was never read would be an embedding that was never trained.
+
+    Args:
+      text: uint8, what is trained on.
+    """
+    return BEGIN if BEGIN in text else int(np.bincount(text[:COUNTED]).argmax())
 
 
 def _refuse_few_symbols(model: Any, dataset: Any) -> None:

@@ -48,6 +48,7 @@ def prepare(name: str, experiment: Experiment) -> Job:
     dataset = data.find(experiment.data, experiment.batch_size)
     task = task_of(experiment, dataset)
     splits = [dataset.load(s, experiment.data.folder) for s in ("train", "test")]
+    task = suited(task, splits[0])
     if experiment.batch_size > splits[0].examples:
         raise UserError(
             f"--batch-size {experiment.batch_size} exceeds the {splits[0].examples} "
@@ -147,9 +148,14 @@ def task_of(experiment: Experiment, dataset: ModuleType) -> Task:
     return task
 
 
+def suited(task: Task, train: Split) -> Task:
+    """The task for these training data."""
+    return task if task.suited is None else task.suited(train.arrays)
+
+
 def with_settings(job: Job, experiment: Experiment) -> Job:
     """The job of another experiment on the same data."""
-    task = task_of(experiment, job.dataset)
+    task = suited(task_of(experiment, job.dataset), job.train)
     return job._replace(experiment=experiment, task=task)
 
 

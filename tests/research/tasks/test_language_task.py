@@ -21,7 +21,7 @@ from research.sampling import Sampling
 from research.sources.streams import Text
 from research.tasks.language import Language
 from research.training.axes import BATCH
-from research.training.job import Job, prepare
+from research.training.job import Job, prepare, with_settings
 from research.training.members import Members
 from research.training.not_finite import guarded
 
@@ -207,6 +207,8 @@ def test_held_out_windows_are_scored_after_their_context(text):
 def test_a_text_is_drawn_with_its_own_key_and_the_model_s_state(text):
     """Temperature 0 is a function of the weights: reading what was drawn agrees."""
     task = task_of(sampling=Sampling(temperature=0), draw_length=12)
+    assert task.suited is not None
+    task = task.suited({"text": np.array([98, 97, 97], np.uint8)})
     state, _ = trained(task, text, 1, 1)
     rng = np.random.default_rng(5)
     params = jax.tree.map(lambda p: jnp.float32(rng.normal(size=p.shape)), state.params)
@@ -214,7 +216,7 @@ def test_a_text_is_drawn_with_its_own_key_and_the_model_s_state(text):
     assert task.draw is not None
     drawn = jax.jit(task.draw)(state, jax.random.split(jax.random.key(0), 2))
     np.testing.assert_array_equal(drawn[0], drawn[1])
-    inputs = jnp.concatenate([jnp.full((2, 1), 10), drawn[:, :-1]], axis=1)
+    inputs = jnp.concatenate([jnp.full((2, 1), 97), drawn[:, :-1]], axis=1)
     logits, _ = Small().apply({"params": params}, inputs)
     np.testing.assert_array_equal(jnp.argmax(logits, -1), drawn)
     assert len(np.unique(drawn)) >= 2
@@ -224,6 +226,17 @@ def test_a_text_is_drawn_with_its_own_key_and_the_model_s_state(text):
     drawn = np.asarray(jax.jit(hot)(state, keys))
     assert drawn[0].tolist() != drawn[1].tolist()
     np.testing.assert_array_equal(jax.jit(hot)(state, keys[::-1])[::-1], drawn)
+
+
+def test_a_text_without_line_ends_is_written_after_a_byte_that_it_holds(tmp_path):
+    """Of byte 10 nothing is learned from it."""
+    full = parts.find("experiments", "text_lstm").experiment("minutes")
+    for content, begin in ((b"a cab", "a"), (b"a cab\n", "\n")):
+        (tmp_path / "text").write_bytes(content * 3_000)
+        short = dataclasses.replace(full, data=Data("text", path=tmp_path / "text"))
+        job = prepare("text_lstm", short)
+        again = with_settings(job, short)
+        assert job.task.begin == again.task.begin == ord(begin)
 
 
 def test_settings_that_draw_nothing_and_data_that_is_no_text_are_refused():
