@@ -37,6 +37,10 @@ class Data:
     """what pictures are judged by, a file in research/features, inception:FILE for FID
     with weights of yours; None: the data set's own choice"""
 
+    def length_or(self, own: int) -> int:
+        """Steps of a sequence, of a data set whose own choice is this one."""
+        return own if self.length is None else self.length
+
 
 @dataclasses.dataclass(frozen=True)
 class Population:

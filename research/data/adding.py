@@ -22,7 +22,7 @@ def configured(data: Data, batch_size: int) -> Problem:
       UserError: fewer than 2 steps, or more than 100,000.
     """
     del batch_size
-    length = 200 if data.length is None else data.length
+    length = data.length_or(200)
     refuse_length("adding", length, 2, 100_000)
     return Problem("adding", length, make, memoryless, __doc__ or "", "series")
 

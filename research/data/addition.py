@@ -24,7 +24,7 @@ def configured(data: Data, batch_size: int) -> Problem:
       UserError: no digit, or more than 9, beyond which a sum is no int32.
     """
     del batch_size
-    length = 3 if data.length is None else data.length
+    length = data.length_or(3)
     refuse_length("addition", length, 1, 9)
     return Problem("addition", length, make, memoryless, __doc__ or "", "text")
 

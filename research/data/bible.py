@@ -28,7 +28,7 @@ def configured(data: Data, batch_size: int) -> Text:
             f"--data.path {data.path}: bible ships with the project; for a text of "
             f"yours take --data.name text"
         )
-    length = Text.length if data.length is None else data.length
+    length = data.length_or(Text.length)
     return Text("bible", read, batch_size, length, (__doc__ or "").splitlines()[0])
 
 

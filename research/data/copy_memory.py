@@ -29,7 +29,7 @@ def configured(data: Data, batch_size: int) -> Problem:
       UserError: no blank, or more than 100,000.
     """
     del batch_size
-    length = 50 if data.length is None else data.length
+    length = data.length_or(50)
     refuse_length("copy_memory", length, 1, 100_000)
     return Problem("copy_memory", length, make, memoryless, __doc__ or "", "text")
 

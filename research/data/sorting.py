@@ -21,7 +21,7 @@ def configured(data: Data, batch_size: int) -> Problem:
       UserError: fewer than 2 numbers, or more than 1,000.
     """
     del batch_size
-    length = 10 if data.length is None else data.length
+    length = data.length_or(10)
     refuse_length("sorting", length, 2, 1_000)
     return Problem("sorting", length, make, memoryless, __doc__ or "", "series")
 

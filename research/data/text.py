@@ -22,5 +22,5 @@ def configured(data: Data, batch_size: int) -> Text:
             "or take --data.name bible"
         )
     read = functools.partial(read_bytes, data.path)
-    length = Text.length if data.length is None else data.length
+    length = data.length_or(Text.length)
     return Text(str(data.path), read, batch_size, length, f"The text {data.path.name}")
