@@ -23,6 +23,7 @@ import numpy as np
 from research.errors import UserError
 from research.features import Seen
 from research.metrics import inception
+from research.sources.users import expanded
 
 NAME = "inception"
 TITLE = "Inception's features"
@@ -75,7 +76,7 @@ def configured(file: Path) -> Inception:
     Raises:
       UserError: no file, one that cannot be read, or of another network.
     """
-    return _read(file.expanduser().resolve())
+    return _read(expanded(file, "--data.features").resolve())
 
 
 @functools.lru_cache(maxsize=1)

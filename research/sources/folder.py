@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from research.errors import UserError
+from research.sources.users import expanded
 
 DEFAULT = Path("~/tensorflow_datasets")  # as tensorflow-datasets has it
 
@@ -15,7 +16,8 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     """The folder of all data sets: the argument, else TFDS_DATA_DIR, else DEFAULT.
 
     Raises:
-      UserError: it is not a folder, or a place that is not on a file system.
+      UserError: it is not a folder, or a place that is not on a file system; ~ is
+        nobody's.
     """
     named = str(data_dir or os.environ.get("TFDS_DATA_DIR") or DEFAULT)
     if "://" in named:
@@ -23,7 +25,7 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
             f"data_dir {named!r} is not a folder on a file system; copy the data sets "
             "to one and name that"
         )
-    folder = Path(named).expanduser().absolute()
+    folder = expanded(Path(named), "--data.folder or TFDS_DATA_DIR").absolute()
     for part in (folder, *folder.parents):
         if part.exists():
             if not part.is_dir():

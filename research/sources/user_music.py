@@ -27,7 +27,7 @@ import numpy as np
 from research.errors import UserError
 from research.sources import midi
 from research.sources.piano_rolls import KEYS, LONGEST, LOWEST
-from research.sources.users import read_bytes
+from research.sources.users import expanded, read_bytes
 
 HELD_OUT = 0.2  # share of a folder's pieces
 NAMES = {".mat": "{}data"}  # of a split in such a file; in others as it is called
@@ -44,7 +44,7 @@ def read(path: Path, held_out: str = "test") -> dict[str, list[np.ndarray]]:
     Raises:
       UserError: nothing there, or not of the layouts above; the line says what is.
     """
-    path = path.expanduser()
+    path = expanded(path)
     if path.is_dir():
         if held_out != "test":
             raise UserError(

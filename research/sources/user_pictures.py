@@ -17,6 +17,7 @@ import numpy as np
 from research.errors import UserError
 from research.sources import order, picture_files
 from research.sources.split import Split, fingerprint, refuse_unknown
+from research.sources.users import expanded
 
 HELD_OUT = 0.1  # share of the pictures
 LEAST = 20  # pictures; of fewer, both splits can hardly have some
@@ -96,7 +97,7 @@ def _read(
     settings: UserPictures,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """All pictures, read once a process, labels where known, which are held out."""
-    path, test = settings.path.expanduser(), None
+    path, test = expanded(settings.path), None
     wanted = picture_files.Wanted(settings.size, settings.crop, settings.value_range)
     if (path / "dataset_info.json").exists():
         images, labels, test = picture_files.read_prepared(path, wanted)

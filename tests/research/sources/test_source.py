@@ -234,6 +234,8 @@ def test_the_folder_is_the_argument_then_the_variable_then_the_default(
     monkeypatch.delenv("TFDS_DATA_DIR")
     assert data_folder() == tmp_path / "tensorflow_datasets"
     assert data_folder("~/mine") == tmp_path / "mine"
+    with pytest.raises(UserError, match=r"TFDS_DATA_DIR ~nobody-here/a: nothing here"):
+        data_folder("~nobody-here/a")
 
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path):

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +156,8 @@ def test_a_file_of_another_kind_is_refused(name, content, message, tmp_path):
         read(path.parent if path.suffix == ".mid" else path)
     with pytest.raises(UserError, match="No such file"):
         read(tmp_path / "none.mat")
+    with pytest.raises(UserError, match=r"--data.path ~nobody-here/a.mat: nothing"):
+        read(Path("~nobody-here/a.mat"))
 
 
 def test_the_data_set_asks_for_a_path_and_reads_it(tmp_path):
