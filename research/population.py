@@ -7,6 +7,7 @@ else, and whether a float is 0, is structure: it decides which program is compil
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,14 +18,15 @@ from research.settings import to_dict
 
 Setting = tuple[str, ...]  # where a field lies in the tree: ("optimizer", "beta1")
 SEED: Setting = ("seed",)
+MOST = 10_000  # runs; each has a workdir and a state of its own
 
 
 def members(experiment: Experiment) -> dict[str, Experiment]:
     """The runs of an experiment's population by name, each an experiment of its own.
 
     Raises:
-      UserError: a setting that does not exist or is no float; no seeds; two runs of one
-        name.
+      UserError: a setting that does not exist or is no float; no seeds, or more runs
+        than MOST; two runs of one name.
     """
     population = experiment.population
     if population.seeds < 1:
@@ -39,6 +41,9 @@ def members(experiment: Experiment) -> dict[str, Experiment]:
                 f"write all of its values in one entry"
             )
         varied[where] = values
+    count = population.seeds * math.prod(map(len, varied.values()))
+    if count > MOST:
+        raise UserError(f"--population.* are {count:,} runs: give {MOST:,} or fewer")
     found = {}
     for values in itertools.product(*varied.values()):
         settings = dict(zip(varied, values, strict=True))

@@ -30,7 +30,7 @@ class Dropout(nn.Module):
 
 
 def check_rates(**rates: float) -> None:
-    """Raises UserError for a rate outside [0, 1); the names are a model's fields."""
+    """Raises UserError for a share outside [0, 1); the names are a model's fields."""
     for name, rate in rates.items():
         if not 0 <= rate < 1:
             option = name.replace("_", "-")

@@ -1,5 +1,6 @@
-"""Settings of a model that no network can have: counts too small, kernels unknown."""
+"""Settings of a model that no network can have: too small, or kernels unknown."""
 
+import math
 from typing import Any
 
 from kernels.lstm import dispatch
@@ -20,6 +21,18 @@ def refuse_fewer(model: Any, least: int, *fields: str) -> None:
         if any(number is not None and number < least for number in numbers):
             flag, told = field.replace("_", "-"), " ".join(map(str, numbers))
             raise UserError(f"--model.{flag} is {told}: give {least} or more")
+
+
+def refuse_none(model: Any, *fields: str) -> None:
+    """Raises UserError for one of these scales that is no finite number above 0.
+
+    None is left alone.
+    """
+    for field in fields:
+        value = getattr(model, field)
+        if value is not None and not 0 < value < math.inf:
+            flag = field.replace("_", "-")
+            raise UserError(f"--model.{flag} is {value}: give more than 0")
 
 
 def refuse_kernel(backend: str | None, residuals: str | None = None) -> None:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from kernels import conv_transpose
 from research.errors import UserError
+from research.layers.dropout import check_rates
 from research.models._counts import refuse_fewer
 from research.models._layers import Conv, Dense
 from research.models._minibatch import MinibatchDiscrimination
@@ -60,6 +61,7 @@ class Model:
         refuse_fewer(self, 0, "minibatch_kernels")
         refuse_fewer(self, 1, "channels", "width", "discriminator_width", "halvings")
         refuse_fewer(self, 1, "latent")
+        check_rates(norm_momentum=self.norm_momentum, slope=self.slope)
         return Generator(self)
 
     def discriminator(self) -> nn.Module:

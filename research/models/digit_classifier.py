@@ -10,6 +10,7 @@ import dataclasses
 import flax.linen as nn
 import jax
 
+from research.models._counts import refuse_fewer
 from research.training.axes import BATCH
 
 STRIDES = (1, 2, 1, 2)
@@ -29,6 +30,7 @@ class Model:
     family = "classifier"
 
     def module(self) -> nn.Module:
+        refuse_fewer(self, 1, "widths", "features", "classes")
         return DigitClassifier(self.widths, self.features, self.classes)
 
 

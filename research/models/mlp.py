@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from research.layers.dropout import check_rates
 from research.models._counts import refuse_fewer
 from research.models._layers import Dense
 from research.models._minibatch import MinibatchDiscrimination
@@ -53,6 +54,7 @@ class Model:
         refuse_fewer(self, 0, "layers", "minibatch_kernels")
         refuse_fewer(self, 1, "shape", "hidden", "discriminator_hidden", "latent")
         refuse_fewer(self, 1, "maxout")
+        check_rates(slope=self.slope)
         return Generator(self)
 
     def discriminator(self) -> nn.Module:

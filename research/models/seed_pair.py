@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from kernels import conv, conv_transpose
-from research.models._counts import refuse_fewer
+from research.layers.dropout import check_rates
+from research.models._counts import refuse_fewer, refuse_none
 from research.training.axes import BATCH
 
 
@@ -47,6 +48,8 @@ class Model:
 
     def generator(self) -> nn.Module:
         refuse_fewer(self, 1, "width", "discriminator_width", "channels", "latent")
+        refuse_none(self, "kernel_std")
+        check_rates(norm_momentum=self.norm_momentum, slope=self.slope)
         return Generator(
             self.width,
             self.channels,

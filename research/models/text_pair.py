@@ -21,7 +21,7 @@ from jax.scipy.special import log_ndtr
 from kernels import LstmState
 from research.errors import UserError
 from research.layers.lstm import LstmCell
-from research.models._counts import refuse_fewer
+from research.models._counts import refuse_fewer, refuse_none
 from research.models.recurrent_pair import Critic
 
 BYTES = 256  # width of a one-hot of the medium `text`
@@ -57,10 +57,7 @@ class Model:
 
     def generator(self) -> nn.Module:
         refuse_fewer(self, 1, "length", "hidden", "critic_hidden")
-        for name in ("first_temperature", "last_temperature"):
-            if not getattr(self, name) > 0:
-                option, value = name.replace("_", "-"), getattr(self, name)
-                raise UserError(f"--model.{option} is {value}: give more than 0")
+        refuse_none(self, "first_temperature", "last_temperature")
         if not 1 <= self.symbols <= BYTES:
             raise UserError(f"--model.symbols is {self.symbols}: give 1 to {BYTES}")
         return Writer(self)

@@ -78,7 +78,10 @@ def test_values_of_one_name_are_refused(experiment, values):
         population.members(of(experiment, f"task.ema={values}"))
 
 
-def test_no_seeds_are_refused(experiment):
+def test_no_seeds_and_more_runs_than_a_machine_holds_are_refused(experiment):
+    many = ("task.ema=0.1,0.2", "optimizer.beta1=0,0.5")
+    with pytest.raises(UserError, match=r"--population\.\* are 10,004 runs: give 10,"):
+        population.members(of(experiment, *many, seeds=2_501))
     with pytest.raises(UserError, match=r"--population\.seeds is 0: give 1 or more"):
         population.members(of(experiment, seeds=0))
 

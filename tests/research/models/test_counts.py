@@ -1,10 +1,13 @@
-"""Every pair of networks refuses numbers that are too small to build one."""
+"""Every pair of networks refuses numbers that none can be built of."""
+
+import math
 
 import pytest
 
 from research.errors import UserError
 from research.models import (
     dcgan,
+    digit_classifier,
     dirac,
     mlp,
     r3gan,
@@ -33,11 +36,20 @@ from research.models import (
         (recurrent_pair.Model(style=0), "--model.style is 0"),
         (text_pair.Model(critic_hidden=0), "--model.critic-hidden is 0"),
         (dirac.Model(latent=0), "--model.latent is 0"),
+        (dcgan.Model(norm_momentum=1.5), "--model.norm-momentum is 1.5: a share"),
+        (seed_pair.Model(norm_momentum=-0.1), "--model.norm-momentum is -0.1: a share"),
+        (seed_pair.Model(slope=float("nan")), "--model.slope is nan: a share"),
+        (dcgan.Model(slope=1.0), "--model.slope is 1.0: a share"),
+        (mlp.Model(slope=-1.0), "--model.slope is -1.0: a share"),
+        (seed_pair.Model(kernel_std=0.0), "--model.kernel-std is 0.0: give more than"),
+        (text_pair.Model(last_temperature=math.inf), "temperature is inf: give more"),
+        (digit_classifier.Model(widths=(8, 0, 8, 8)), "--model.widths is 8 0 8 8: giv"),
+        (digit_classifier.Model(features=0), "--model.features is 0: give 1"),
     ],
 )
-def test_numbers_too_small_for_a_network_are_refused(model, says):
+def test_numbers_that_no_network_can_have_are_refused(model, says):
     with pytest.raises(UserError, match=says):
-        model.generator()
+        model.module() if model.family == "classifier" else model.generator()
 
 
 @pytest.mark.parametrize(
