@@ -8,9 +8,11 @@ and one that has no time to answer it (all may be compiling) ends them all.
 """
 
 import contextlib
+import fcntl
 import os
 import pickle
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -37,6 +39,8 @@ ENDED_IS_READ = 1.0  # seconds after which all others know it
 END = 3600  # seconds that the others wait for the first one's measurements and report
 SCHEDULERS = ("slurm", "tpu")  # whose variables tell a process which one it is
 REASONS = (None, "interrupted", "preempted")
+APART = "gan-lstm-lab-apart-"  # how a folder begins that is thrown away
+FRESH = 60  # seconds within which who has made a folder will hold it
 ENDED = "ended"  # a key of the coordination service: one had to leave unanswered
 
 
@@ -151,11 +155,35 @@ def is_first() -> bool:
 @contextlib.contextmanager
 def apart() -> Iterator[Path]:
     """A folder for a process that leaves nothing; its stdout is closed for good."""
+    clear_left()
     with (
-        tempfile.TemporaryDirectory(prefix="gan-lstm-lab-") as folder,
+        tempfile.TemporaryDirectory(prefix=APART) as folder,
+        _held(folder, fcntl.LOCK_EX),
         _closed_stdout(for_good=True),
     ):
         yield Path(folder)
+
+
+def clear_left() -> None:
+    """Removes the folders of processes that were ended at once: nobody holds them."""
+    for left in Path(tempfile.gettempdir()).glob(f"{APART}*"):
+        with (
+            contextlib.suppress(OSError),  # it is another user's, or held
+            _held(left, fcntl.LOCK_EX | fcntl.LOCK_NB),
+        ):
+            if time.time() - left.stat().st_mtime > FRESH:
+                shutil.rmtree(left)
+
+
+@contextlib.contextmanager
+def _held(folder: str | Path, lock: int) -> Iterator[None]:
+    """This process has the lock of a folder inside; it ends with the process."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, lock)
+        yield
+    finally:
+        os.close(opened)
 
 
 @contextlib.contextmanager
