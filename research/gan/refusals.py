@@ -11,6 +11,7 @@ from research.errors import UserError
 from research.gan.player import Net, Player
 
 Shape = tuple[int, ...]
+MOST = 10_000  # updates in a step or samples in a pack: memory grows with them
 
 
 def refuse_settings(config: Any, loss: Any, classes: int, medium: ModuleType) -> None:
@@ -190,9 +191,9 @@ def _refuse_ranges(config: Any) -> None:
         )
     counts = ("generator_steps", "discriminator_steps", "penalty_interval", "packing")
     for field in counts:
-        if getattr(config, field) < 1:
+        if not 1 <= getattr(config, field) <= MOST:
             flag, value = field.replace("_", "-"), getattr(config, field)
-            raise UserError(f"--task.{flag} is {value}: give 1 or more")
+            raise UserError(f"--task.{flag} is {value}: give 1 to {MOST:,}")
     for field in ("instance_noise", "historical_averaging"):
         if not 0 <= getattr(config, field) < math.inf:
             flag, value = field.replace("_", "-"), getattr(config, field)

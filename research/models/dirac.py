@@ -5,11 +5,13 @@ discriminator  ψ · x, ψ [2]: no bias, and no bend
 """
 
 import dataclasses
+import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from research.errors import UserError
 from research.models._counts import refuse_fewer
 
 
@@ -26,6 +28,8 @@ class Model:
 
     def generator(self) -> nn.Module:
         refuse_fewer(self, 1, "latent")
+        if not math.isfinite(self.start):
+            raise UserError(f"--model.start is {self.start}: give a finite number")
         return Generator(self.start)
 
     def discriminator(self) -> nn.Module:

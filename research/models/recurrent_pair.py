@@ -54,9 +54,9 @@ class Model:
         return self.style + self.shape[0] * self.noise
 
     def generator(self) -> nn.Module:
-        refuse_fewer(self, 0, "noise")
         refuse_kernel(self.backend)
         refuse_fewer(self, 1, "shape", "hidden", "critic_hidden", "layers", "style")
+        refuse_fewer(self, 1, "noise")  # what G's LSTM reads
         return Generator(self)
 
     def discriminator(self) -> nn.Module:

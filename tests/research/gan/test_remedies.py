@@ -478,6 +478,7 @@ class Classy(Numbers):
         ({"discriminator_steps": 2, "noise": "shared"}, "take --task.noise fresh"),
         ({"generator_steps": 2, "order": "simultaneous"}, "--task.order alternating"),
         ({"penalty_interval": 4}, "nothing to do lazily"),
+        ({"penalty_interval": 10**11}, "100000000000: give 1 to 10,000"),
         ({"instance_noise": -1.0}, "--task.instance-noise is -1.0"),
         ({"instance_noise": 1.0, "instance_noise_share": 0.0}, "share of the run"),
         ({"historical_averaging": -0.1}, "--task.historical-averaging is -0.1"),
