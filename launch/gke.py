@@ -37,11 +37,7 @@ def main(arguments: list[str]) -> int:
     submit, rest = take_flag(rest, "--submit")
     if target is None or workdir is None:
         raise UserError("--target and --workdir are needed: see launch/run gke --help")
-    if not workdir.startswith("gs://"):
-        raise UserError(
-            f"--workdir {workdir}: a pod's disk goes with it; give a bucket, "
-            f"gs://BUCKET/FOLDER"
-        )
+    tools.refuse_disk(workdir, "pod")
     place = targets.find(target)
     chosen = choose(name, rest)
     tools.refuse_settings(chosen.settings, place.devices)

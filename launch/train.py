@@ -154,8 +154,9 @@ def report(folder: Path, workdirs: list[Path]) -> None:
     from research.reports.page import headline, write_report
     from research.reports.runs import read_runs
 
-    page = write_report(folder, workdirs)
-    print(headline(read_runs(workdirs)))
+    runs = read_runs(workdirs)
+    page = write_report(folder, runs)
+    print(headline(runs))
     print(f"report: {page}")
 
 

@@ -59,6 +59,10 @@ class Evaluator:
         def real(arrays, positions):
             return batch(arrays, HELD_OUT_SEED, positions)[self.medium.ENTRY]
 
+        def block(arrays, positions):
+            return batch(arrays, HELD_OUT_SEED, positions).get("block")
+
+        self._block = jax.jit(block)
         as_drawn = task.as_drawn
         self._real = jax.jit(real)
         self._real_as_drawn = (
@@ -156,14 +160,10 @@ class Evaluator:
           count: of how many; None: of those that `held_out` measures.
         """
         count = self._examples if count is None else count
-
-        def block(arrays, positions):
-            return self._dataset.batch(arrays, HELD_OUT_SEED, positions).get("block")
-
         one = jnp.zeros(1, jnp.uint32)
-        if jax.eval_shape(block, self._arrays, one) is None:
+        if jax.eval_shape(self._block, self._arrays, one) is None:
             return {}
-        return {"blocks": _samples(jax.jit(block), self._arrays, count)}
+        return {"blocks": _samples(self._block, self._arrays, count)}
 
     def _once(self, count: int) -> int:
         """So many held-out samples, or as many as there are before one comes again."""

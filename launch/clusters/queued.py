@@ -53,11 +53,7 @@ def refuse_wrong(place: Slice, workdir: str) -> None:
             f"--target {place.target.name} is not had by queued resources{also}; "
             f"v4, v5e, v5p and v6e are"
         )
-    if not workdir.startswith("gs://"):
-        raise UserError(
-            f"--workdir {shlex.quote(workdir)}: a slice may be taken away with its "
-            f"disks; give a bucket, gs://BUCKET/FOLDER"
-        )
+    tools.refuse_disk(workdir, "slice")
     if place.code not in ("git", "archive"):
         raise UserError(f"--code {place.code}: it must be git or archive")
     tools.checked_name(place.name)

@@ -58,17 +58,26 @@ def output(command: Sequence[str], given: str | None = None) -> str:
     return ended.stdout.strip()
 
 
-def refuse_settings(settings: Any, ranks: int) -> None:
+def refuse_settings(settings: Any, ranks: int | None = None) -> None:
     """Raises UserError, before anything is paid for, as `train` would without data.
 
     Args:
       settings: an experiment, or a comparison of several.
-      ranks: devices that are asked for.
+      ranks: devices that are asked for; None: those of this machine.
     """
     for experiment in (members(settings) or {"": settings}).values():
         for one in population.members(experiment).values():
             refuse_wrong(one, ranks)
             task_of(one, find_data(one.data, one.batch_size))
+
+
+def refuse_disk(workdir: str, whose: str) -> None:
+    """Raises UserError for a workdir on a disk of what may be taken away."""
+    if not workdir.startswith("gs://"):
+        raise UserError(
+            f"--workdir {shlex.quote(workdir)}: a {whose}'s disk goes with it; give a "
+            f"bucket, gs://BUCKET/FOLDER"
+        )
 
 
 def deliver(text: str, out: str | None, submit: Callable[[], str] | None) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from launch._settings import Chosen, choose
-from research.data import find as find_data
+from launch.clusters import tools
 from research.errors import UserError
 from research.experiment import Experiment, Population
-from research.training.job import refuse_wrong, task_of
 
 RANGE = re.compile(r"^(-?[\d.eE+-]+)\.\.(-?[\d.eE+-]+)$")
 WHOLE = re.compile(r"-?\d+")
@@ -100,8 +99,7 @@ def points(
             options += ["--seed", str(seed)] if seeds > 1 else []
             chosen = choose(name, [*arguments, *options])
             _refuse_population(chosen.settings.population)
-            refuse_wrong(chosen.settings)
-            task_of(chosen.settings, find_data(chosen.settings.data))
+            tools.refuse_settings(chosen.settings)
             label = [f"{f}_{v}" for f, v in setting]
             label += [f"seed_{seed}"] if seeds > 1 or not label else []
             found.append(

@@ -18,7 +18,7 @@ from research.reports.curves import Chart, charts
 from research.reports.findings import Finding, findings
 from research.reports.grids import Grid, RealData, grids, real_data
 from research.reports.numbers import listing
-from research.reports.runs import Run, find_members, read_runs
+from research.reports.runs import Run
 from research.reports.table import Row, table
 from research.training.files import write_text
 
@@ -37,21 +37,19 @@ class Page(NamedTuple):
     runs: list[Run]
 
 
-def write_report(workdir: Path, members: list[Path] | None = None) -> Path:
+def write_report(workdir: Path, runs: list[Run]) -> Path:
     """Writes report.html, report.md and report/*.png into `workdir`.
 
     Args:
       workdir: where the report goes.
-      members: workdirs of the runs, in the order of the columns; None: `workdir`
-        itself if it holds a run, else every run in the folders below it.
+      runs: in the order of the columns.
 
     Returns:
       The path of report.html.
 
     Raises:
-      UserError: no run there, or a damaged file.
+      UserError: a damaged file.
     """
-    runs = read_runs(find_members(workdir) if members is None else members)
     page = compose(runs)
     pictures = workdir / "report"
     pictures.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from research.reports.page import write_report
-from research.reports.runs import read_run
+from research.reports.runs import read_run, read_runs
 
 NAMES = ("seed_gan", "steady_gan", "pixel_lstm")
 PICTURES = 8 + 3  # real, real at two levels, three runs, nearest; three charts
@@ -41,7 +41,11 @@ class References(html.parser.HTMLParser):
 @pytest.fixture(scope="module")
 def report(compared, tmp_path_factory):
     folder = shutil.copytree(compared, tmp_path_factory.mktemp("page") / "runs")
-    return write_report(folder, [folder / name for name in NAMES])
+    return write_report(folder, read_runs([folder / name for name in NAMES]))
+
+
+def page_of(folder, *workdirs):
+    return write_report(folder, read_runs(workdirs or [folder])).read_text()
 
 
 def test_the_page_asks_for_nothing_outside_itself(report):
@@ -93,7 +97,7 @@ def test_other_numbers_make_another_page(comparison):
     one, two = first.read_text(), second.read_text()
     first.write_text(two)
     second.write_text(one)
-    text = write_report(comparison, [comparison / n for n in NAMES]).read_text()
+    text = page_of(comparison, *(comparison / name for name in NAMES))
     assert "steady_gan collapsed to 2 of 1,000 classes; seed_gan drew 871" in text
 
 
@@ -125,12 +129,12 @@ def test_grids_hold_the_pictures_of_the_runs(report):
 
 def test_one_run_and_a_run_without_pictures_have_a_page_too(comparison):
     alone = comparison / "steady_gan"
-    text = write_report(alone).read_text()
+    text = page_of(alone)
     assert "<h1>steady_gan drew 871 of 1,000 classes.</h1>" in text
     assert "★" not in text
     shutil.rmtree(alone / "samples")
     (alone / "summary.json").unlink()
-    text = write_report(alone).read_text()
+    text = page_of(alone)
     assert "<img" not in text
     assert "real data" not in text
     assert "steady_gan stands at step 1,700" in text
@@ -140,7 +144,7 @@ def test_missing_data_is_told_on_the_page(comparison):
     run = comparison / "steady_gan"
     config = (run / "config.json").read_text()
     (run / "config.json").write_text(config.replace("stacked_digits", "stacked_dogs"))
-    text = write_report(run).read_text()
+    text = page_of(run)
     assert "Real samples are not shown: research/data has no" in text
 
 
@@ -150,4 +154,4 @@ def test_names_are_escaped(comparison):
     (run / "config.json").write_text(
         config.replace("steady_gan was", "<script>alert(1)</script> was")
     )
-    assert "<script" not in write_report(run).read_text()
+    assert "<script" not in page_of(run)
