@@ -40,6 +40,9 @@ SIZES = (
     (128, 16, 1024),
     (1024, 256, 128),
 )
+# Rows that end, and begin anew; all that a call may have. Of the first three sizes.
+RAGGED = {"lengths": True, "resets": True}
+MASKED = {"ragged": RAGGED, "all": RAGGED | {"h_mask": True, "peephole": True}}
 
 
 class Speed(NamedTuple):
@@ -65,6 +68,16 @@ def shapes() -> Iterator[tuple[Shape, str]]:
         if batch == 16 and hidden in (512, 768):
             yield shape, "float16"
             yield shape, "float32"
+        if (hidden, batch, time) in SIZES[:3]:
+            for name, masks in MASKED.items():
+                yield shape._replace(name=f"{shape}_{name}", **masks), "bfloat16"
+
+
+def filling(card: Card) -> Shape:
+    """A size whose launch has a block for nearly every multiprocessor, 16 bits wide."""
+    cells = gpu_tiles.CELLS[0]
+    hidden = card.processors // 2 * cells // gpu_tiles.COLUMNS * gpu_tiles.COLUMNS
+    return Shape("every_block", 256, 2 * gpu_tiles.MATRIX_ROWS, 1, max(hidden, 64))
 
 
 def bound(shape: Shape, dtype: str, what: str, device: str) -> float | None:
@@ -99,10 +112,22 @@ def told(row: dict[str, Any]) -> str | None:
     )
 
 
-def rows(shape: Shape, dtype: str, device: str, runs: int = RUNS):
-    """One row for each contestant that can, forward and forward+backward."""
+def rows(
+    shape: Shape,
+    dtype: str,
+    device: str,
+    beside: tuple[str, ...] = YARDSTICKS,
+    runs: int = RUNS,
+) -> Iterator[dict[str, Any]]:
+    """One row for each contestant that can, forward and forward+backward.
+
+    Args:
+      beside: the yardsticks that take part.
+    """
     for what in WHAT:
-        calls, failed = working(contestants(shape, dtype, what == WHAT[1]))
+        able = contestants(shape, dtype, what == WHAT[1])
+        wanted = (name for name in able if name in beside or name not in YARDSTICKS)
+        calls, failed = working({name: able[name] for name in wanted})
         taken = measure.interleaved(calls, runs)
         taken = {name: times / LAUNCHES for name, times in taken.items()}
         for backend in calls:
@@ -125,8 +150,9 @@ def per_step(
     return row | times | _sizes(shape) | more
 
 
-def _sizes(shape: Shape) -> dict[str, int]:
-    return {name: getattr(shape, name) for name in ("hidden", "batch", "time")}
+def _sizes(shape: Shape) -> dict[str, Any]:
+    sizes = {name: getattr(shape, name) for name in ("hidden", "batch", "time")}
+    return sizes | {"has": gpu_measured.kind(shape)}
 
 
 def working(
@@ -145,13 +171,19 @@ def working(
 
 
 def fastest(shape: Shape, dtype: str, card: Card, runs: int = 5) -> dict[str, int]:
-    """Cells of a block, the fastest of those that fit, by gpu_measured's key."""
+    """Cells of a block, the fastest of those that fit, by gpu_measured's key.
+
+    Raises:
+      RuntimeError: none of them runs, and why the first does not.
+    """
     found = {}
     for sweep in gpu_tiles.sweeps(shape.case(dtype)):
         cuts = gpu_tiles.cuts(sweep, card)
-        calls, _ = working(
+        calls, failed = working(
             {str(cut.walk.cells): functools.partial(_swept, sweep, cut) for cut in cuts}
         )
+        if failed and not calls:
+            raise RuntimeError(f"no cut runs: {next(iter(failed.values()))}")
         if calls:
             taken = measure.interleaved(calls, runs)
             best = min(taken, key=lambda name: np.median(taken[name]))

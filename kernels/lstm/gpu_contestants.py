@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kernels import measure
-from kernels.lstm import pallas_gpu
+from kernels.lstm import gpu_measured, pallas_gpu
 from kernels.lstm.cases import Shape
 from kernels.lstm.op import lstm
 from kernels.lstm.spec import LstmState, LstmWeights
@@ -28,11 +28,16 @@ LAUNCHES = 4  # of a call, before it is waited for
 def contestants(
     shape: Shape, dtype: str, backward: bool
 ) -> dict[str, Callable[[], measure.Call]]:
-    """What makes each call to time; making it may fail."""
+    """What makes each call to time; making it may fail.
+
+    Masks and peepholes are ours alone: none of the others has all of them.
+    """
     given = (shape, dtype, backward)
     calls = {name: functools.partial(_ours, name, *given) for name in OURS}
     if pallas_gpu.persistent(shape.case(dtype)) is not None:
         del calls["pallas_gpu"]  # it would be the cell once more
+    if gpu_measured.kind(shape):
+        return calls
     calls["torch"] = functools.partial(_torch, *given)
     if dtype == "float32":
         calls["jax.experimental.rnn"] = functools.partial(_jax_rnn, *given)
@@ -83,11 +88,27 @@ def _ours(backend: str, shape: Shape, dtype: str, backward: bool) -> measure.Cal
         jnp.zeros((shape.batch, shape.hidden), jnp.float32),
     )
 
-    def call(x, weights, state):
-        return lstm(x, weights, state, backend=backend)
-
     own = LstmWeights(*(jnp.asarray(w, dtype) for w in weights))
+    if shape.peephole:
+        own = own._replace(peephole=own.wx[:3, : shape.hidden])
+    masks = _masks(shape, dtype)
+
+    def call(x, weights, state):
+        return lstm(x, weights, state, backend=backend, **masks)
+
     return _timed(call, (x, own, state), dy, backward)
+
+
+def _masks(shape: Shape, dtype: str) -> dict[str, Any]:
+    """Rows of half the steps and more, a reset every 64 steps, a third dropped."""
+    random = np.random.default_rng(1)
+    batch, time = shape.batch, shape.time
+    masks = {
+        "lengths": random.integers(time // 2, time + 1, batch),
+        "resets": random.random((batch, time)) < 1 / 64,
+        "h_mask": (random.random((batch, shape.hidden)) < 2 / 3).astype(dtype),
+    }
+    return {n: jnp.asarray(mask) for n, mask in masks.items() if getattr(shape, n)}
 
 
 def _jax_rnn(shape: Shape, dtype: str, backward: bool) -> measure.Call:

@@ -166,7 +166,7 @@ def _cut(
         return gpu_tiles.chosen(sweep, card._replace(shared=2**40), (hidden,))
     if card.capability[0] != 9:
         return None
-    return gpu_tiles.chosen(sweep, card, gpu_measured.cells_first(sweep, card))
+    return gpu_measured.cut(sweep, card)
 
 
 def _slices(wh: jax.Array, cut: Cut, rows: int) -> jax.Array:

@@ -1,18 +1,16 @@
 """All that is worth doing on a GPU rented for half an hour, in one command.
 
 Tests marked gpu, the search for the fastest cuts, the LSTM beside torch and others, the
-GAN's step beside torch: part after part in a process that is killed if blocks wait for
-ever. The file is written after each part, and a second run goes on where the first
-ended: commit it.
+GAN's step beside torch: part after part, what decides the most first, in a process that
+is killed if blocks wait for ever. The file is written after each part, and a second run
+goes on where the first ended: commit it.
 """
 
-import functools
 import hashlib
+import importlib.util
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -24,19 +22,21 @@ from typing import Any
 import jax
 
 from kernels.lstm import gpu_bench, gpu_measured, gpu_tiles
-from kernels.lstm.cases import Shape
-from research.bench import killable
+from research.bench import device_tests, killable
 from research.errors import UserError
 
-ROOT = Path(__file__).parents[2]
-TESTS = "tests/kernels/lstm/device/test_gpu_device.py"
-# `bench` installs no plugin of pytest's: what it would not know of is a warning, and
-# those are errors.
-PLAIN = ("-p", "no:timeout", "-W", "ignore::pytest.PytestConfigWarning")
-OPTIONS = ("-v", "-m", "gpu", *PLAIN)
-LIMITS = {"stress": 180.0, "tests": 420.0}  # seconds
-LIMIT = 240.0  # of every other part
+# By the first word of a part: seconds that it may take.
+LIMITS = {"tests": 240.0, "flashrnn": 400.0}  # FlashRNN is compiled when it is called
+LIMIT = 150.0
+# Yardsticks that need packages besides jax have parts of their own: what stops those
+# takes nothing from ours.
+BESIDE = {
+    "table": ("xla", "jax.experimental.rnn"),
+    "torch": ("torch",),
+    "flashrnn": ("flashrnn",),
+}
 PACKAGES = ("jax", "jaxlib", "torch", "flashrnn")
+SIZES = {f"{shape} {dtype}": (shape, dtype) for shape, dtype in gpu_bench.shapes()}
 Report = dict[str, Any]
 
 
@@ -49,12 +49,12 @@ def add_options(parser: ArgumentParser) -> None:
 def told(row: dict[str, Any]) -> str | None:
     """A line for a person."""
     if "part" in row:
-        return f"{row['part']:40} {row['state']} {row['said']}".rstrip()
+        return f"{row['part']:40} {row['state']}"
     return gpu_bench.told(row)
 
 
 def rows(minutes: float = 25.0, folder: Path | None = None) -> Iterator[dict[str, Any]]:
-    """What became of each part, and its rows; the file is at report_path().
+    """What became of each part, and its rows; then of the file, at report_path().
 
     Raises:
       UserError: there is no GPU here.
@@ -62,132 +62,155 @@ def rows(minutes: float = 25.0, folder: Path | None = None) -> Iterator[dict[str
     end = time.monotonic() + 60 * minutes
     # Others need the card's memory as well: the tests' process, the parts', torch.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    card = gpu_tiles.present(jax.default_backend())
-    if card is None:
-        raise UserError(
-            f"bench rented-gpu needs an NVIDIA GPU, and jax sees a "
-            f"{jax.default_backend()} here: rent one, or LAUNCH_ACCELERATOR=cuda"
-        )
+    card = here()
     path = report_path(card.name, folder or gpu_measured.FOLDER)
     report = begun(card.name, path)
-    for ended in killable.each(work, _left(report), limit, end):
-        add(report, ended)
+    for ended in killable.each(work, left(report), limit, end):
+        state = add(report, ended)
         write(path, report)
-        found = ended.value or {}
-        said = found.get(ended.part, {}).get("said", "")  # of tests
-        yield {"part": ended.part, "state": ended.state, "said": said}
-        yield from found.get("rows", ())
+        yield {"part": ended.part, "state": state}
+        yield from (ended.value or {}).get("rows", ())
+    if path.exists():
+        done = list(report["parts"].values()).count(killable.DONE)
+        state = f"commit it: {done} of {len(PARTS)} parts are done"
+        yield {"part": str(path), "state": state}
+
+
+def here() -> gpu_tiles.Card:
+    """The card to measure.
+
+    Raises:
+      UserError: there is none.
+    """
+    try:
+        backend = jax.default_backend()
+    except (AssertionError, RuntimeError):  # asked for, but of another driver, say
+        backend = "broken CUDA"
+    card = gpu_tiles.present(backend)
+    if card is None:
+        raise UserError(
+            f"bench rented-gpu needs an NVIDIA GPU, and jax sees a {backend} here: "
+            f"rent one, or LAUNCH_ACCELERATOR=cuda"
+        )
+    return card
 
 
 def _parts() -> Iterator[str]:
-    sizes = [f"{shape} {dtype}" for shape, dtype in gpu_bench.shapes()]
-    yield from ("stress", "tests")
-    yield from (f"search {size}" for size in sizes if "float32" not in size)
+    """The most telling first: what bfloat16 needs to be the default, of one size."""
+    first, second, *_ = SIZES  # the published size, of which cuDNN's best is in float16
+    yield from ("tests stress", f"search {first}", f"table {first}")
+    yield from ("tests large", "tests bfloat16", "tests others")
+    yield from (f"torch {first}", f"torch {second}")
+    yield from _of_all_sizes("bfloat16", "search", "table")
     yield "gan step"
-    yield from (f"table {size}" for size in sizes)
+    yield from _of_all_sizes("bfloat16", "torch")
+    yield "tests float16"
+    yield from _of_all_sizes("float16", "search", "table", "torch")
+    yield "tests float32"
+    yield from _of_all_sizes("float32", "table", "torch")
+    if importlib.util.find_spec("flashrnn"):
+        yield from _of_all_sizes("bfloat16", "flashrnn")
 
 
-PARTS = tuple(_parts())  # the most telling first
+def _of_all_sizes(dtype: str, *kinds: str) -> Iterator[str]:
+    """Size after size, as a run may end between; masks are in our own table alone."""
+    for size, (shape, of) in SIZES.items():
+        for kind in kinds:
+            if of == dtype and (kind == "table" or not gpu_measured.kind(shape)):
+                yield f"{kind} {size}"
+
+
+PARTS = tuple(dict.fromkeys(_parts()))
 
 
 def limit(part: str) -> float:
-    return LIMITS.get(part, LIMIT)
+    return LIMITS.get(_kind(part), LIMIT)
 
 
 def work(part: str) -> Report:
     """What a part adds to the report; in a process of its own."""
     kind, _, size = part.partition(" ")
-    if kind in LIMITS:
-        which = "stress" if kind == "stress" else "not stress"
-        return {kind: outcome(which, limit(kind) - 20)}
+    if kind == "tests":
+        return device_tests.run(size, limit(part) - 20)._asdict()
     if kind == "gan":
         from research.bench import gan_step
 
         return {"rows": list(gan_step.rows())}
-    shape, dtype = _size(size)
+    shape, dtype = SIZES[size]
     card = gpu_tiles.present("gpu")
     assert card is not None  # rows() has asked
     if kind == "search":
         found: Report = {"cells": gpu_bench.fastest(shape, dtype, card)}
     else:
-        found = {"rows": list(gpu_bench.rows(shape, dtype, card.name))}
+        found = {"rows": list(gpu_bench.rows(shape, dtype, card.name, BESIDE[kind]))}
     jax.block_until_ready(jax.numpy.arange(8) + 1)  # no kernel has broken the context
     return found
 
 
-def _size(name: str) -> tuple[Shape, str]:
-    return next((s, d) for s, d in gpu_bench.shapes() if f"{s} {d}" == name)
-
-
-def add(report: Report, ended: killable.Ended) -> None:
-    """What a part gave, and what became of it."""
+def add(report: Report, ended: killable.Ended) -> str:
+    """What a part gave, and what became of it, which it returns."""
     found = ended.value or {}
-    report["parts"][ended.part] = ended.state
+    state = found.get("state", ended.state)  # of tests
+    report["parts"][ended.part] = state
     report["cells"] |= found.get("cells", {})
     report["rows"] += found.get("rows", [])
-    report |= {name: found[name] for name in LIMITS if name in found}
+    if "failed" in found:
+        report["failed"][ended.part] = found["failed"]
+    return state
 
 
-def _left(report: Report) -> Iterator[str]:
-    """Parts not yet done. What failed is done again; what hung stays so.
-
-    Nor are kernels launched that hang under stress: each part would take its limit.
-    """
+def left(report: Report) -> Iterator[str]:
+    """Parts not yet done. What failed is done again; what hung stays so."""
     for part in PARTS:
         state = report["parts"].get(part, killable.FAILED)
-        ours = part.startswith(("search", "table"))
-        if state.startswith(killable.FAILED) and not (
-            ours and "hung" in report["stress"]
-        ):
+        if state.startswith(killable.FAILED) and not given_up(report, part):
             yield part
 
 
-def outcome(which: str, limit: float) -> Report:
-    """The tests on this device whose names fit, in a process that may hang."""
-    command = [sys.executable, "-m", "pytest", *OPTIONS, "-k", which, TESTS]
-    run = functools.partial(subprocess.run, capture_output=True, text=True)
-    try:
-        done = run(command, cwd=ROOT, timeout=limit)
-    except subprocess.TimeoutExpired as error:
-        at = _ids(_text(error.stdout), "")[-1:]
-        said = f"no end after {limit:.0f} s, it was killed in {at[0] if at else TESTS}"
-        return {"passed": False, "said": said, "hung": True}
-    last = done.stdout.strip().splitlines()[-1:] or [done.stderr.strip()[-200:]]
-    # Skipped is not passed.
-    passed = done.returncode == 0 and " passed" in last[0] and "skipped" not in last[0]
-    failed = sorted({*_ids(done.stdout, " FAILED"), *_ids(done.stdout, " ERROR")})
-    return {"passed": passed, "said": last[0].strip("= "), "failed": failed}
+def given_up(report: Report, part: str) -> bool:
+    """Whether kernels of ours that hung would take more of the rented time.
+
+    After a test that hung nothing is timed, other tests may; after two no kernel runs.
+    """
+    hung = [
+        _kind(other)
+        for other, state in report["parts"].items()
+        if state.startswith(killable.KILLED) and _kind(other) in gpu_measured.OURS
+    ]
+    if _kind(part) == "gan":
+        return False
+    return len(hung) > 1 or ("tests" in hung and _kind(part) != "tests")
 
 
-def _ids(printed: str, verdict: str) -> list[str]:
-    """Names of the tests of which pytest -v has printed a line."""
-    found = re.findall(rf"^\S+::(\S.*?){verdict or '(?: [A-Z]+|$)'}", printed, re.M)
-    return [name.strip() for name in found]
-
-
-def _text(printed: bytes | str | None) -> str:
-    return printed.decode() if isinstance(printed, bytes) else printed or ""
+def _kind(part: str) -> str:
+    return part.partition(" ")[0]
 
 
 def begun(device: str, path: Path) -> Report:
     """The report of the last run, of the same kernels; or one with nothing measured.
 
-    What is not tested has not passed.
+    One of other kernels is kept beside it.
     """
-    made = {"device": device, "versions": dict(installed()), "sources": sources()}
+    made = {
+        "device": device,
+        "versions": dict(installed()),
+        "kernel": gpu_measured.kernel(),
+        "sources": sources(),
+    }
     if path.exists():
         last = json.loads(path.read_text())
         if all(last.get(name) == value for name, value in made.items()):
             return last
-    none = {"passed": False, "said": "not run"}
+        when = re.sub(r"\D", "", last.get("measured", ""))
+        path.replace(path.with_suffix(f".{when}.before"))
     measured = datetime.now(UTC).isoformat(timespec="seconds")
-    results = {"parts": {}, "stress": none, "tests": none, "cells": {}, "rows": []}
+    results = {"parts": {}, "failed": {}, "cells": {}, "rows": []}
     return made | {"measured": measured} | results
 
 
 def sources() -> str:
-    """Of which kernels a report is."""
-    files = sorted((ROOT / "kernels" / "lstm").glob("*.py"))
+    """Of all that is timed: one run goes on with another's of the same."""
+    files = sorted((device_tests.ROOT / "kernels" / "lstm").glob("*.py"))
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
 
 

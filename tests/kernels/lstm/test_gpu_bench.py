@@ -52,11 +52,20 @@ def test_a_row_of_one_that_failed_says_of_which_size(monkeypatch):
         return {}, {"pallas_gpu": "out of memory"}
 
     monkeypatch.setattr(gpu_bench, "working", none)
-    shape = Shape("row", 1000, 16, 768, 768)
+    shape = Shape("row", 1000, 16, 768, 768, resets=True)
     rows = list(gpu_bench.rows(shape, "bfloat16", H100.name))
     assert [row["what"] for row in rows] == list(gpu_bench.WHAT)
     assert all(row["failed"] == "out of memory" for row in rows)
+    assert rows[0]["has"] == ["masks"]
     assert (rows[0]["hidden"], rows[0]["batch"], rows[0]["time"]) == (768, 16, 1000)
+
+
+def test_a_search_that_nothing_comes_of_says_why(monkeypatch):
+    """A compiler of another CUDA, say: the part was done, without a word."""
+    monkeypatch.setattr(gpu_bench, "working", lambda _: ({}, {"16": "no ptxas"}))
+    shape = Shape("row", 1000, 16, 768, 768)
+    with gpu_tiles.compiling_for(H100), pytest.raises(RuntimeError, match="no ptxas"):
+        gpu_bench.fastest(shape, "bfloat16", H100)
 
 
 def test_a_time_is_that_of_one_launch_of_many(monkeypatch):
@@ -89,17 +98,24 @@ def test_who_takes_part():
     assert "jax.experimental.rnn" not in narrow
     assert {"xla", "torch", "jax.experimental.rnn"} < set(full)
     assert "pallas_gpu" not in full  # in float32 it is the cell, which has its own row
+    with gpu_tiles.compiling_for(H100):
+        masked = gpu_bench.contestants(wide._replace(lengths=True), "bfloat16", True)
+    assert set(masked) == {"pallas_gpu", "kernels.lstm.pallas_gpu_cell", "xla"}
 
 
 def test_one_that_fails_does_not_stop_the_rest():
     shape = Shape("here", 3, 2, 4, 4)
-    makes = gpu_bench.contestants(shape, "float32", True)
-    ran, failed = gpu_bench.working({name: makes[name] for name in ("xla", "torch")})
+    torch = gpu_bench.contestants(shape, "float32", True)["torch"]
+    masked = shape._replace(**gpu_bench.MASKED["all"])
+    xla = gpu_bench.contestants(masked, "float32", True)["xla"]
+    ran, failed = gpu_bench.working({"xla": xla, "torch": torch})
     assert set(ran) == {"xla"}
     assert set(failed) == {"torch"}
     y, last, (dx, d_weights, d_state) = ran["xla"]()
     assert y.shape == dx.shape == (2, 3, 4)
     assert np.abs(d_weights.wh).max() > 0
+    assert np.abs(d_weights.peephole).max() > 0
+    assert not y[0, 2:].any()  # its row has ended
     assert last.c.shape == d_state.c.shape == (2, 4)
 
 

@@ -13,9 +13,11 @@ from kernels.lstm.gpu_tiles import H100
 
 SHAPE = Shape("measured", 1024, 16, 768, 768)
 CASE = SHAPE.case("bfloat16")._replace(platform="gpu")
+PASSED = dict.fromkeys(("tests large", "tests others", "tests bfloat16"), "done")
+MASKED = CASE._replace(lengths=True)
 
 
-def report(ratio: float = 2.0, stress: bool = True, **row) -> dict:
+def report(ratio: float = 2.0, stress: str = "done", **row) -> dict:
     """A file as `bench rented-gpu` writes it, of one row. The numbers are made up."""
     measured = {
         "bench": "rented-gpu",
@@ -25,16 +27,16 @@ def report(ratio: float = 2.0, stress: bool = True, **row) -> dict:
         "batch": 16,
         "time": 512,
         "dtype": "bfloat16",
+        "has": [],
         "ratios": {"xla": {"median": ratio, "q25": ratio, "q75": ratio}},
     }
     if "failed" in row:
         del measured["ratios"]
     return {
         "device": H100.name,
-        "stress": {"passed": stress},
-        "tests": {"passed": True},
-        "parts": {"gan step": "failed: no torch", "stress": "done"},
-        "cells": {"768 1 bfloat16 forward": 8, "768 1 bfloat16 backward": 32},
+        "kernel": gpu_measured.kernel(),
+        "parts": {"gan step": "killed: no network", "tests stress": stress} | PASSED,
+        "cells": {},
         "rows": [measured | row],
     }
 
@@ -52,7 +54,9 @@ def folder(tmp_path, monkeypatch):
         (report(hidden=740), None),  # the same when padded
         (report(batch=64), None),  # still one tile of the batch
         (report(ratio=1.4), "1.40 times as fast as xla, and is taken from 1.5 on"),
-        (report(stress=False), "failed the stress test"),
+        (report(stress="failed: 1 of 2"), "tests (stress) have not passed: failed: 1"),
+        (report() | {"parts": PASSED}, "tests (stress) have not passed: not run"),
+        (report() | {"kernel": "another"}, "source has changed since it was measured"),
         (report(what="forward"), "no measurement of this case"),
         (report(backend="xla"), "no measurement of this case"),
         (report(hidden=512), "no measurement of this case"),
@@ -62,18 +66,56 @@ def folder(tmp_path, monkeypatch):
         (report(failed="out of memory"), "failed on NVIDIA H100 80GB HBM3: out of"),
         (report(hidden=512, failed="out of memory"), "no measurement of this case"),
         (
-            report() | {"parts": {"search h512_b64_t128 float16": "killed: after 9 s"}},
+            report()
+            | {
+                "parts": {"tests stress": "done"}
+                | PASSED
+                | {"search h512_b64_t128 float16": "killed: after 9 s"}
+            },
             "search h512_b64_t128 float16 had no end and was killed: after 9 s",
         ),
         (report() | {"device": "NVIDIA H20"}, "no measurement of this case"),
     ],
 )
 def test_only_what_was_measured_is_the_default(measured, said, folder):
+    check(CASE, measured, said, folder)
+
+
+def check(case, measured: dict, said: str | None, folder) -> None:
+    """With that file, the case is the persistent kernel's, or a reason says `said`."""
     (folder / "card.json").write_text(json.dumps(measured))
     with gpu_tiles.compiling_for(H100):
-        assert pallas_gpu.supports(CASE) is None
-        reason = pallas_gpu.hesitates(CASE)
-    assert (reason is None) if said is None else said in reason
+        assert pallas_gpu.supports(case) is None
+        reason = pallas_gpu.hesitates(case)
+    assert (reason is None) if said is None else said in str(reason)
+
+
+@pytest.mark.parametrize(
+    ("case", "measured", "said"),
+    [
+        (MASKED, report(), "this size was not measured with masks"),
+        (MASKED, report(has=["masks"]), None),
+        (MASKED._replace(lengths=False, resets=True), report(has=["masks"]), None),
+        (MASKED, report(has=["masks", "h_mask", "peephole"]), None),
+        (MASKED, report(has=["h_mask", "peephole"]), "not measured with masks"),
+        (CASE._replace(h_mask=True, peephole=True), report(has=["h_mask"]), "and peep"),
+        (CASE._replace(reverse=True), report(), None),  # the same work
+        (CASE, report(has=["masks"], ratio=1.2), "1.20 times"),
+    ],
+)
+def test_masks_and_peepholes_count_by_what_was_measured_with_them(
+    case, measured, said, folder
+):
+    check(case, measured, said, folder)
+
+
+def test_what_has_more_masks_counts_where_nothing_is_alike(folder):
+    """A slow row with peepholes takes nothing from a call without."""
+    slow, fast = (report(ratio=r)["rows"][0] for r in (1.2, 2.0))
+    for row, has in ((slow, ["masks", "peephole"]), (fast, ["masks"])):
+        row["has"] = has
+    rows = {"rows": [slow, fast]}
+    check(MASKED, report() | rows, None, folder)
 
 
 @pytest.mark.parametrize("change", [{"projection": True}, {"batch": 64 * 16}])
@@ -128,22 +170,29 @@ def test_a_gpu_that_nobody_names_is_left_to_xla():
     assert "no card is known" in told["pallas_gpu"]
 
 
-def test_the_fastest_cut_that_was_measured_is_tried_first(folder):
-    with gpu_tiles.compiling_for(H100):
-        forward, backward = gpu_tiles.sweeps(CASE)
-    assert gpu_measured.cells_first(forward, H100) == gpu_tiles.CELLS
-    (folder / "card.json").write_text(json.dumps(report()))
-    assert gpu_measured.cells_first(forward, H100) == (8, 16, 32)
-    assert gpu_measured.cells_first(backward, H100) == (32, 16, 8)
-    assert gpu_measured.cells_first(backward._replace(batch=65), H100) == (16, 8, 32)
+def test_the_fastest_cut_that_was_measured_is_taken(folder):
+    """If it fits: 32 cells of 768 do not, with their rows of wh."""
+
+    def cells(case, **change) -> list[int]:
+        with gpu_tiles.compiling_for(H100):
+            sweeps = [s._replace(**change) for s in gpu_tiles.sweeps(case)]
+        cuts = [gpu_measured.cut(sweep, H100) for sweep in sweeps]
+        return [cut.walk.cells for cut in cuts if cut]
+
+    cluster = CASE._replace(hidden=256, projected=256)
+    assert (cells(CASE), cells(cluster)) == ([16, 16], [32, 32])
+    best = {f"{h} 1 bfloat16 forward": 8 for h in (256, 768)}
+    best["768 1 bfloat16 backward"] = 32
+    measured = report() | {"kernel": "another", "cells": best}
+    (folder / "card.json").write_text(json.dumps(measured))
+    assert (cells(CASE), cells(cluster)) == ([8, 16], [8, 32])
+    assert cells(CASE, batch=65) == [16, 16]
 
 
 def test_what_is_committed_can_be_read():
     for device, committed in gpu_measured.read(gpu_measured.FOLDER).items():
         assert committed["device"] == device
-        assert {"measured", "versions", "stress", "tests", "parts", "rows"} <= set(
-            committed
-        )
+        assert {"measured", "versions", "kernel", "parts", "rows"} <= set(committed)
 
 
 def arrays():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.lstm import gpu_sweeps, gpu_tiles, pallas_gpu
+from kernels.lstm import gpu_bench, gpu_sweeps, gpu_tiles, pallas_gpu
 from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape
 from kernels.lstm.gpu_exchange import Place
@@ -95,6 +95,22 @@ def test_no_launch_waits_for_a_block_that_has_no_place(card):
                 else:
                     assert walk.blocks == 1
     assert taken > 300
+
+
+@pytest.mark.parametrize(
+    ("card", "blocks"),
+    [("H100 SXM", 128), ("H100 PCIe", 112), ("H20", 72), ("MIG", 16)],
+)
+def test_the_stress_test_fills_every_hopper(card, blocks):
+    """Its size was an H100 SXM's alone: on all smaller cards it failed by itself."""
+    card = CARDS[card]
+    shape = gpu_bench.filling(card)
+    with gpu_tiles.compiling_for(card):
+        assert pallas_gpu.persistent(shape.case("bfloat16")) is None
+        cuts = [
+            gpu_tiles.chosen(s, card) for s in gpu_tiles.sweeps(shape.case("bfloat16"))
+        ]
+    assert [cut and cut.blocks for cut in cuts] == [blocks, blocks]
 
 
 @pytest.mark.parametrize("hidden", [128, 192], ids=["cluster", "grid"])
