@@ -11,8 +11,10 @@ import tyro
 
 from research.errors import UserError
 
-_FRAME = "│╭╮╰╯"  # of the box that tyro draws around an error
-_RULE = "─"
+# Of the box that tyro draws around an error; where the terminal takes ASCII alone there
+# is no frame, and the title stands above the first rule.
+_FRAME = "│╭╮╰╯"
+_RULE = "─-"
 
 
 def parse(
@@ -65,14 +67,15 @@ def options(settings: Any, prefix: str = "--") -> Iterator[str]:
 
 
 def first_paragraph(box: str) -> str:
-    """What a drawn box says up to its first rule, on one line."""
-    words: list[str] = []
+    """What a drawn box says under its title, up to its first rule, on one line."""
+    paragraphs: list[list[str]] = [[]]
     for line in box.splitlines():
         inside = line.strip().strip(_FRAME).strip()
         if inside and not inside.strip(_RULE):
-            break
-        if not line.strip().startswith("╭"):
-            words += inside.split()
+            paragraphs.append([])
+        elif not line.strip().startswith("╭"):
+            paragraphs[-1] += inside.split()
+    words = paragraphs[0 if "╭" in box else min(1, len(paragraphs) - 1)]
     return " ".join(words).rstrip(".").removeprefix("Error parsing ")
 
 

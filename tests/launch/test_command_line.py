@@ -1,6 +1,9 @@
 """Options over a settings tree: what is taken, and the one line for what is not."""
 
+import contextlib
 import dataclasses
+import io
+import re
 from typing import Literal
 
 import pytest
@@ -54,6 +57,11 @@ def test_a_mistake_is_one_line_with_the_value_and_the_way_out(arguments, line, c
         parse(*arguments)
     assert str(error.value).startswith(line)
     assert "\n" not in str(error.value)
+    with (
+        contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), "ascii")),
+        pytest.raises(UserError, match=f"^{re.escape(line)}"),
+    ):
+        parse(*arguments)
     assert str(error.value).endswith("launch/run train tree --help shows every option")
     assert capfd.readouterr() == ("", "")
 
