@@ -11,13 +11,14 @@ def main(arguments: list[str]) -> int:
     """`inspect WORKDIR [--not-finite] [--json]`, `inspect WORKDIR --inside [TEXT]`."""
     parser = argparse.ArgumentParser(prog="launch/run inspect")
     parser.add_argument("workdir")
-    parser.add_argument(
+    look = parser.add_mutually_exclusive_group()
+    look.add_argument(
         "--not-finite",
         action="store_true",
         help="compute the step again that ended the run with NaN or infinity",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    parser.add_argument(
+    look.add_argument(
         "--inside",
         nargs="?",
         const="",
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> int:
         from research.inside import page
         from research.training import trained
 
-        print(page.write(trained.read(workdir), workdir, options.inside))
+        place = page.write(trained.read(workdir), workdir, options.inside)
+        print(json.dumps({"page": str(place)}) if options.json else place)
         return 0
 
     if options.not_finite:

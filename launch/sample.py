@@ -12,13 +12,15 @@ from typing import Any
 from launch import buckets
 
 WALK_STEPS = 10  # samples of a way, both ends included
+COUNT = 25  # samples, unless told
+LENGTH = 500  # bytes after a prompt, unless told
 
 
 def main(arguments: list[str]) -> int:
     """`sample WORKDIR [--count N | --walk N | --prompt TEXT] [--seed N] [--step N]`."""
     parser = argparse.ArgumentParser(prog="launch/run sample")
     parser.add_argument("workdir")
-    parser.add_argument("--count", type=int, default=25, help="samples (default: 25)")
+    parser.add_argument("--count", type=int, help=f"samples (default: {COUNT})")
     parser.add_argument(
         "--walk", type=int, metavar="N", help="N ways from sample to sample, and a GIF"
     )
@@ -28,14 +30,18 @@ def main(arguments: list[str]) -> int:
     _add_prompt(parser)
     options = parser.parse_args(arguments)
     buckets.refuse("--out", options.out)
+    _refuse_unread(options)
     workdir = buckets.reading(options.workdir)
 
     from research.errors import UserError
     from research.training.summary import evaluator_of
     from research.training.trained import read
 
-    if options.count < 1:
-        raise UserError(f"--count is {options.count}: give 1 or more")
+    count = COUNT if options.count is None else options.count
+    if count < 1:
+        raise UserError(f"--count is {count}: give 1 or more")
+    if not 0 <= options.seed < 2**32:
+        raise UserError(f"--seed is {options.seed}: give 0 to 2³² − 1")
     trained = read(workdir, options.step)
     if options.prompt is not None:
         return _write_on(trained, options)
@@ -63,10 +69,27 @@ def main(arguments: list[str]) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     if options.walk is not None:
         return _walk(trained, evaluator, options, out)
-    samples = evaluator.draw(trained.state, options.seed, options.count)
+    samples = evaluator.draw(trained.state, options.seed, count)
     evaluator.medium.write(samples, out, trained.job.dataset)
     print(out)
     return 0
+
+
+def _refuse_unread(options: argparse.Namespace) -> None:
+    """Raises UserError for an option of another way to draw, which would do nothing."""
+    from research.errors import UserError
+
+    if options.prompt is not None:
+        unread, why = ("count", "walk", "out"), "is not for texts that --prompt begins"
+    else:
+        unread = ("length", "temperature", "top_k", "nucleus")
+        why = "is for texts that --prompt TEXT begins, and there is none"
+        if options.walk is not None:
+            unread, why = (*unread, "count"), "is not for a --walk"
+    for name in unread:
+        if getattr(options, name) is not None:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} {why}: leave one of them out")
 
 
 def _walk(trained: Any, evaluator: Any, options: argparse.Namespace, out: Path) -> int:
@@ -96,7 +119,7 @@ def _add_prompt(parser: argparse.ArgumentParser) -> None:
         "texts, written to the terminal as they are drawn"
     )
     texts.add_argument("--prompt", metavar="TEXT", help="what is written on from")
-    texts.add_argument("--length", type=int, default=500, help="bytes (default: 500)")
+    texts.add_argument("--length", type=int, help=f"bytes (default: {LENGTH})")
     settings = "(default: as the run was trained to)"
     texts.add_argument("--temperature", type=float, help=f"0: the likeliest {settings}")
     texts.add_argument("--top-k", type=int, help=f"of the k likeliest {settings}")
@@ -113,8 +136,9 @@ def _write_on(trained: Any, options: argparse.Namespace) -> int:
         raise UserError(
             f"--prompt: {trained.job.name} does not write on from a text; leave it out"
         )
-    if options.length < 1:
-        raise UserError(f"--length is {options.length}: give 1 or more")
+    length = LENGTH if options.length is None else options.length
+    if length < 1:
+        raise UserError(f"--length is {length}: give 1 or more")
     given = {
         name: getattr(options, name)
         for name in ("temperature", "top_k", "nucleus")
@@ -127,9 +151,7 @@ def _write_on(trained: Any, options: argparse.Namespace) -> int:
     writing.refuse_prompt(prompt, text, experiment.model.classes, experiment.data.name)
     # A character may end in the next piece.
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    written = writing.write(
-        task, trained.state, prompt, options.length, how, options.seed
-    )
+    written = writing.write(task, trained.state, prompt, length, how, options.seed)
     for piece in itertools.chain([prompt], written):
         sys.stdout.write(decoder.decode(piece))
         sys.stdout.flush()

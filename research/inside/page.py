@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +62,7 @@ def write(trained: Trained, workdir: Path, text: str = "") -> Path:
         )
     known, classes = job.train.arrays["text"], job.experiment.model.classes
     name = job.experiment.data.name
-    refuse_prompt(text.encode(), known, classes, name, "--inside")
+    refuse_prompt(os.fsencode(text), known, classes, name, "--inside")
     module, params = job.experiment.model.module(), trained.state.params
     held_out = _held_out(job)
     shown = _bytes(text) if text else held_out[0, :READ]
@@ -169,7 +170,7 @@ def _held_out(job: Job) -> jax.Array:
 
 def _bytes(text: str) -> jax.Array:
     """A text as the model reads it."""
-    return jnp.asarray(np.frombuffer(text.encode(), np.uint8), jnp.int32)
+    return jnp.asarray(np.frombuffer(os.fsencode(text), np.uint8), jnp.int32)
 
 
 def _environment() -> jinja2.Environment:

@@ -38,6 +38,10 @@ def test_it_writes_the_prompt_and_so_many_bytes_and_no_file(launch, run):
         (("--prompt", "a", "--length", 0), "--length is 0: give 1 or more"),
         (("--prompt", "a", "--nucleus", 0), "--nucleus is 0.0: a share lies above 0"),
         (("--prompt", "a", "--temperature", -1), "--temperature is -1.0: give 0"),
+        (("--prompt", "a", "--count", 3), "--count is not for texts that --prompt beg"),
+        (("--top-k", 3), "--top-k is for texts that --prompt TEXT begins, and there"),
+        (("--walk", 2, "--count", 3), "--count is not for a --walk: leave one"),
+        (("--count", 2, "--seed", 2**32), "--seed is 4294967296: give 0 to 2³² − 1"),
     ],
 )
 def test_a_prompt_or_setting_that_cannot_be_used_is_one_line(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import re
 
 import jax
@@ -126,6 +127,8 @@ def test_the_page_shows_the_text_and_says_what_the_numbers_say(tmp_path):
     )
     with pytest.raises(UserError, match="--inside holds 'z', which text never does"):
         page.write(Trained(job, 7, state), tmp_path, "sum z")
+    with pytest.raises(UserError, match="--inside holds 'ÿ', which text never"):
+        page.write(Trained(job, 7, state), tmp_path, os.fsdecode(b"sum \xff"))
     share = 100 * float(np.mean([one.f > 0.9 for one in inside]))
     assert f"{share:.0f}\u00a0% of the forget gates" in told
 
