@@ -17,6 +17,8 @@ from research.errors import UserError
 # Symbols int32 [streams, time] and a state → logits [streams, time, symbols], state.
 Predict = Callable[[jax.Array, Any], tuple[jax.Array, Any]]
 
+TEMPERATURES = 1e-6, 1e6  # beyond them logits are infinite, or all alike, in float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
@@ -31,10 +33,11 @@ class Sampling:
 
     def refuse_wrong(self, prefix: str = "--") -> None:
         """Raises UserError for settings that choose nothing."""
-        if not self.temperature >= 0:
+        least, most = TEMPERATURES
+        if self.temperature != 0 and not least <= self.temperature <= most:
             raise UserError(
-                f"{prefix}temperature is {self.temperature}: give 0 (the likeliest) "
-                f"or more"
+                f"{prefix}temperature is {self.temperature}: give 0 (the likeliest), "
+                f"or {least:g} to {most:g}"
             )
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"{prefix}top-k is {self.top_k}: give 1 or more")

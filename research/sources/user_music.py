@@ -116,7 +116,11 @@ def _as_array(piece: Any) -> Any:
 
 def _is_roll(piece: Any) -> bool:
     # Four voices of MIDI numbers are an array too; their numbers are above 1.
-    return isinstance(piece, np.ndarray) and piece.ndim == 2 and np.nanmax(piece) <= 1
+    return (
+        isinstance(piece, np.ndarray)
+        and piece.ndim == 2
+        and bool(piece.size and np.nanmax(piece) <= 1)
+    )
 
 
 def _roll(piece: np.ndarray) -> np.ndarray:

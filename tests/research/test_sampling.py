@@ -70,6 +70,8 @@ def test_a_stream_goes_on_where_it_stopped():
     ("settings", "line"),
     [
         ({"temperature": -0.1}, "--temperature is -0.1"),
+        ({"temperature": 1e-7}, "--temperature is 1e-07: .*, or 1e-06 to 1e\\+06"),
+        ({"temperature": float("inf")}, "--temperature is inf"),
         ({"temperature": float("nan")}, "--temperature is nan"),
         ({"top_k": 0}, "--top-k is 0"),
         ({"nucleus": 0.0}, "--nucleus is 0.0"),

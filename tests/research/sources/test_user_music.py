@@ -119,6 +119,11 @@ WRONG = {
     "names": (".mat", {"x": ROLL}, r"has no 'traindata' \(it holds .*x\)"),
     "list": (".json", [1, 2], "has no 'train'"),
     "pitch": (".json", SPLITS | {"test": [[[60], [109]]]}, "109 is no MIDI number"),
+    "of length 0": (
+        ".mat",
+        {"traindata": cells(ROLL[:0], ROLL), "testdata": cells(ROLL)},
+        "has 0 steps: 2 to 20,000",
+    ),
     "short": (".json", SPLITS | {"test": [[[60]]]}, "has 1 steps: 2 to 20,000"),
     "long": (".json", SPLITS | {"test": [[[]] * 20_001]}, "has 20,001 steps"),
     "none": (".json", SPLITS | {"test": []}, "'test' holds no piece"),
