@@ -32,8 +32,9 @@ def main(arguments: list[str]) -> int:
         print(json.dumps({"experiments": experiments} | families, indent=2))
         return 0
     print("experiments (launch/run train NAME)")
+    width = max(map(len, experiments))
     for name, claim in experiments.items():
-        print(f"  {name:18} {claim}")
+        print(f"  {name:{width}} {claim}")
     for family, found in families.items():
         print(f"{family}: {', '.join(found)}")
     return 0

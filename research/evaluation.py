@@ -224,7 +224,8 @@ def held_out_measures(
       blocks: of the examples, where they overlap; see `measured.error_of_mean`.
     """
     if medium is not None and found and hasattr(medium, "likelihood"):
-        return medium.likelihood(found)
+        overlap = {} if blocks is None else {"blocks": blocks}
+        return medium.likelihood(found, **overlap)
     units = {"loss": "nats", "squared_error": "squared"}
     # A squared error is a loss that is no likelihood: it is told by that name alone.
     untold = ("targets", "loss" if "squared_error" in found else "")

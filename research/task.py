@@ -31,6 +31,8 @@ class Task(NamedTuple):
     `draw(state, keys [samples])` → samples of the data set's medium, such as uint8
       [samples, height, width, channels], one for each key; None where a task draws
       nothing.
+    `draw_shaped(state, keys, shape)` → the same, each of `shape`: in the place of
+      `draw` for a task whose samples are of the data set's SHAPE, whatever that is.
     `as_drawn(samples)` → samples as near to real ones as the task's own can come
       (thresholded pictures, for a model of bits); None where they can be any.
     `parameters(state)` → number of trained parameters by network.
@@ -65,6 +67,7 @@ class Task(NamedTuple):
     suited: Callable[[Any], "Task"] | None = None
     needs: tuple[str, ...] = ()
     left_out: Callable[[Any, Batch], Any] | None = None
+    draw_shaped: Callable[..., jax.Array] | None = None
 
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:

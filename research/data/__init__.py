@@ -5,6 +5,7 @@ A file here has
   MEDIUM  what its samples are, a file in research/media; left out: "pictures"
   IMAGE_SHAPE  of pictures: (height, width, channels); LABELS, how many classes;
       EXAMPLES, by split: with it `preflight` needs no data
+  SHAPE  of series: (steps, channels)
   ENDLESS  whether positions past an epoch give other samples, not the same ones again
       in another order; left out: they do not
   FEATURES  what its pictures are judged by, a file in research/features; left out:

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from research.errors import UserError
+from research.metrics import series
+from research.metrics.measured import Measured
 from research.sources import order
 from research.sources.split import Split, fingerprint, refuse_unknown
 
@@ -53,6 +55,12 @@ def load(split: str, data_dir: str | Path | None = None) -> Split:
     arrays = {"frames": frames.astype(np.float32)}
     week = np.arange(len(frames), dtype=np.int32) // (WEEK - HOURS + 1)
     return Split(arrays | {"block": week}, len(frames), fingerprint(arrays))
+
+
+def baselines(train: Split, held_out: Split) -> dict[str, Measured]:
+    """What predicts held-out days without a network; see `series.baselines`."""
+    days, known = held_out.arrays, train.arrays["frames"]
+    return series.baselines(known, days["frames"], days["block"])
 
 
 def _days(hours: np.ndarray, held_out: bool) -> np.ndarray:

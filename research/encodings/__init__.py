@@ -1,8 +1,13 @@
-"""How a batch of pictures becomes a supervised problem: one file is one encoding.
+"""How a batch becomes a supervised problem: one file is one encoding.
 
-`encode(batch, keys)` → (inputs, targets): `batch` holds `image` uint8 [batch, height,
-width, channels] and `label` int32 [batch]; targets are int32 with any axes after
-batch. `keys` [batch] is given while training, None when evaluating; an encoding that
-augments uses it. One whose model can draw pictures has `draw(predict, start, keys)`
-too, and `as_drawn(images)` where it can draw only some.
+`encode(batch, keys)` → (inputs, targets): `batch` holds what the data set's has, such
+as `image` uint8 [batch, height, width, channels] and `label` int32 [batch]. Targets are
+what OUTCOME names in research.outcomes; left out: "symbols", int32 with any axes
+after batch. `keys` [batch] is given while training, None when evaluating; an encoding
+that augments uses it.
+
+One whose model can draw samples has `draw(predict, start, keys)` too, or, for samples
+of the data set's SHAPE, `draw_shaped(predict, start, keys, shape)`, and
+`as_drawn(images)` where it can draw only some. SYMBOLS says how many outputs a model
+has at least, or `outputs_needed(dataset)` exactly how many.
 """

@@ -40,7 +40,8 @@ A medium that a GAN can imitate has besides, both traceable,
 
 One that a model can give a likelihood of has `likelihood(found) -> {name: Measured}`:
 `found` are held-out metrics by name, [examples], with `loss` in nats a target and
-`targets`, how many an example has.
+`targets`, how many an example has. Where the batches hold `block`, it is given
+`blocks=` as `score` is.
 
 One that is read rather than looked at has `words(samples) -> str`, which the page
 shows as it is. samples/final.npy of a workdir holds the last samples of any medium, so

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from research.errors import UserError
 from research.metrics import series
-from research.metrics.measured import Measured
+from research.metrics.measured import Measured, mean
 
 ENTRY = "frames"
 CALLED = "series"
@@ -52,6 +52,13 @@ def score(
     """How series compare with real ones; see `series.score`."""
     del dataset
     return series.score(generated, reference, again, blocks=blocks)
+
+
+def likelihood(
+    found: dict[str, np.ndarray], blocks: np.ndarray | None = None
+) -> dict[str, Measured]:
+    """−log density of a held-out step in nats, by units of the data."""
+    return {"step_nats": mean(found["loss"], series.NATS, blocks)}
 
 
 def watch(samples: np.ndarray, dataset: Any) -> dict[str, float]:

@@ -10,9 +10,10 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from research.metrics import frechet
-from research.metrics.measured import Measured, interval, mean_beside
+from research.metrics.measured import Measured, interval, mean, mean_beside
 from research.metrics.pairs import random_pairs
 
+NATS = "nats a step, density in units of the data"
 REPLICATES = 50  # bootstrap resamples for an interval
 RIDGE = 1e-3  # of the forecast, against features that never vary
 
@@ -61,6 +62,29 @@ def score(
     }
 
 
+def baselines(
+    train: np.ndarray, held_out: np.ndarray, blocks: np.ndarray | None = None
+) -> dict[str, Measured]:
+    """What predicts held-out series without a network, by Gaussians of the training's.
+
+    Args:
+      train, held_out: float [series, time, channels], 2 steps or more.
+      blocks: of the held-out series, as `score` takes them of the reference.
+
+    Returns:
+      gaussian_nats: every step by one Gaussian of all steps, which knows no order;
+      persistence_nats: the first by that, each other by a Gaussian of the changes about
+        the step before.
+    """
+    alone = _gaussian_nats(train, held_out)
+    changes = _gaussian_nats(np.diff(train, axis=1), np.diff(held_out, axis=1))
+    from_before = np.concatenate([alone[:, :1], changes], axis=1)
+    return {
+        "gaussian_nats": mean(alone.mean(axis=1), NATS, blocks),
+        "persistence_nats": mean(from_before.mean(axis=1), NATS, blocks),
+    }
+
+
 def pair_distances(series: np.ndarray, seed: int = 0) -> np.ndarray:
     """Root mean square differences of disjoint random pairs, [series // 2]."""
     first, second = random_pairs(series, seed)
@@ -101,6 +125,17 @@ def _forecast(generated, reference, again, blocks) -> Measured:
         for past, last in (_past_and_last(reference),)
     )
     return mean_beside(errors, floors, "units of the data", blocks)
+
+
+def _gaussian_nats(train: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """−log density of steps [series, time] by one Gaussian of all training steps."""
+    channels = train.shape[-1]
+    steps = train.reshape(-1, channels).astype(np.float64)
+    covariance = np.cov(steps.T).reshape(channels, channels)
+    apart = held_out - steps.mean(0)
+    squares = np.einsum("...j,jk,...k->...", apart, np.linalg.inv(covariance), apart)
+    volume = np.linalg.slogdet(covariance)[1] + channels * np.log(2 * np.pi)
+    return (squares + volume) / 2
 
 
 def _past_and_last(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,8 @@ def likeness(runs: list[Run]) -> str:
         text += f", {ratio} the floor of {number(first.floor)} that real ones score"
     rest = [f"{other} is {number(measured.value)} away" for measured, other in others]
     text = "; ".join([text, *rest])
-    title = title if title.isupper() else title[0].lower() + title[1:]
+    if not title.isupper() and not title.startswith("Fréchet"):
+        title = title[0].lower() + title[1:]
     text = f"By {title} from real {runs[0].called}, {text}."
     level = [other for measured, other in others if _reaches(measured, first)]
     if level:

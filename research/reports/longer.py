@@ -50,9 +50,10 @@ def _trend(run: Run) -> str:
     first, last = losses[-2:]
     change = f"from {number(first)} to {number(last)} nats a target"
     where = f"between steps {steps[-2]:,} and {steps[-1]:,}"
-    if last < first * (1 - STILL_FALLING):
+    enough = STILL_FALLING * abs(first)  # a density's loss may be negative
+    if last < first - enough:
         return f"Its held-out loss still fell {where}, {change}: it was not done."
-    if last > first * (1 + STILL_FALLING):
+    if last > first + enough:
         return f"Its held-out loss rose {where}, {change}: it needs no more steps."
     return f"Its held-out loss stood still {where}, {change}."
 

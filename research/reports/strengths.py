@@ -11,6 +11,7 @@ LIKELIHOODS = {
     "bits_per_pixel": ("bits", "pixel"),
     "bits_per_byte": ("bits", "byte"),
     "frame_nats_chung": ("nats", "frame"),
+    "step_nats": ("nats", "step"),
 }
 CLOSE = 1.15  # a ratio of two times or sizes below this is told as a draw
 

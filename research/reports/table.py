@@ -137,6 +137,11 @@ KINDS = {
     "frame_nats_bai": Kind(
         "Held-out frame but the first", "nats, as Bai 2018; less is better", -1
     ),
+    "step_nats": Kind(
+        "Held-out step", "nats, density in units of the data; less is better", -1
+    ),
+    "gaussian_nats": Kind("… by one Gaussian of all steps", "nats", 0),
+    "persistence_nats": Kind("… by the step before and noise", "nats", 0),
     "accuracy": Kind("Held-out accuracy", "share; more is better", 1),
     "last_step_accuracy": Kind("… at the last step", "share; more is better", 1),
     "recalled": Kind("Symbols recalled", "share of ten; more is better", 1),

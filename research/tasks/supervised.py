@@ -1,4 +1,4 @@
-"""Predicting what an encoding asks for: labels, next symbols, frames or numbers."""
+"""Predicting what an encoding asks for: labels, symbols, frames, numbers, vectors."""
 
 import dataclasses
 import functools
@@ -53,7 +53,10 @@ class Supervised:
             )
         refuse_model_without(model, "module")
         encoding = parts.find("research.encodings", self.encoding)
-        if hasattr(encoding, "draw"):
+        draws, draws_shaped = (
+            hasattr(encoding, name) for name in ("draw", "draw_shaped")
+        )
+        if draws or draws_shaped:
             refuse_reading_ahead(model)
         outcome = OUTCOMES[getattr(encoding, "OUTCOME", "symbols")]
         learner = Learner(
@@ -68,10 +71,11 @@ class Supervised:
             init=learner.init,
             step=learner.step,
             evaluate=learner.evaluate,
-            draw=learner.draw if hasattr(encoding, "draw") else None,
+            draw=learner.draw if draws else None,
+            draw_shaped=learner.draw_shaped if draws_shaped else None,
             as_drawn=getattr(encoding, "as_drawn", None),
             parameters=_parameters,
-            check=functools.partial(_refuse_few_classes, model, encoding),
+            check=functools.partial(_refuse_outputs, model, encoding),
         )
 
 
@@ -192,13 +196,23 @@ class Learner:
         return metrics | {"targets": count}
 
     def draw(self, state: SupervisedState, keys: jax.Array) -> jax.Array:
-        """One picture for each key, symbol by symbol."""
+        """One sample for each key, step by step."""
+        return self.encoding.draw(*self._from_the_start(state, keys), keys)
+
+    def draw_shaped(
+        self, state: SupervisedState, keys: jax.Array, shape: tuple[int, ...]
+    ) -> jax.Array:
+        """The same, each sample of `shape`."""
+        how = self._from_the_start(state, keys)
+        return self.encoding.draw_shaped(*how, keys, shape)
+
+    def _from_the_start(self, state: SupervisedState, keys: jax.Array) -> Any:
+        """`predict(inputs, memory)` of the trained model, and its first memory."""
 
         def predict(inputs, memory):
             return self._predict(state, inputs, state=memory)
 
-        start = self.module.start(len(keys))  # type: ignore[attr-defined]
-        return self.encoding.draw(predict, start, keys)
+        return predict, self.module.start(len(keys))  # type: ignore[attr-defined]
 
     def _predict(
         self, trained: SupervisedState, inputs: jax.Array, **memory: Any
@@ -215,6 +229,19 @@ def at_targets(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     if outputs.ndim < 3 or targets.ndim < 2:
         return outputs
     return outputs[:, outputs.shape[1] - targets.shape[1] :]
+
+
+def _refuse_outputs(model: Any, encoding: ModuleType, dataset: Any) -> None:
+    """Raises UserError for a model that gives fewer than it needs, or more."""
+    if not hasattr(encoding, "outputs_needed"):
+        _refuse_few_classes(model, encoding, dataset)
+        return
+    needed = encoding.outputs_needed(dataset)
+    if (classes := getattr(model, "classes", needed)) != needed:
+        raise UserError(
+            f"--model.classes {classes}: {encoding.__name__} needs {needed} outputs a "
+            f"step for this data; give --model.classes {needed}"
+        )
 
 
 def _refuse_few_classes(model: Any, encoding: ModuleType, dataset: Any) -> None:

@@ -1,5 +1,6 @@
 """An experiment with its parts found, and the functions of it that are compiled."""
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -87,14 +88,18 @@ def refuse_score(
         return
     if hasattr(medium, "refuse"):
         medium.refuse(count, dataset, held_out.examples)
-    if not count or "block" not in _entries(dataset, held_out):
+    used = {"score": count, "likelihood": task.evaluate is not None}
+    takers = [name for name, on in used.items() if on and hasattr(medium, name)]
+    if not takers or "block" not in _entries(dataset, held_out):
         return
-    if "blocks" not in inspect.signature(medium.score).parameters:
-        raise UserError(
-            f"--data.name {experiment.data.name} has 'block' in its batches, which the "
-            f"score of {media.name_of(dataset)} does not take: leave it out of them, "
-            f"or give --score-pictures 0"
-        )
+    for name in takers:
+        if "blocks" not in inspect.signature(getattr(medium, name)).parameters:
+            way = ", or give --score-pictures 0" if name == "score" else ""
+            raise UserError(
+                f"--data.name {experiment.data.name} has 'block' in its batches, which "
+                f"the {name} of {media.name_of(dataset)} does not take: leave it out "
+                f"of them{way}"
+            )
 
 
 def _entries(dataset: Any, split: Split) -> Any:
@@ -145,6 +150,9 @@ def task_of(experiment: Experiment, dataset: ModuleType) -> Task:
     )
     if task.check is not None:
         task.check(dataset)
+    if task.draw_shaped is not None:
+        draw = functools.partial(task.draw_shaped, shape=dataset.SHAPE)
+        task = task._replace(draw=draw)
     return task
 
 

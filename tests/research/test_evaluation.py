@@ -10,7 +10,7 @@ import pytest
 from research import data
 from research.data import digits_8, stacked_digits_8, temperatures
 from research.errors import UserError
-from research.evaluation import HELD_OUT_SEED, Evaluator
+from research.evaluation import HELD_OUT_SEED, Evaluator, held_out_measures
 from research.experiment import Data, Experiment
 from research.media import pictures, points
 from research.media import series as media_series
@@ -105,6 +105,9 @@ def test_the_held_out_losses_of_days_that_overlap_are_so_too():
     together, alone = (mean(squares, "squared", b) for b in (rows // 145, None))
     assert found["high"] == pytest.approx(together.high, rel=1e-4)
     assert found["high"] != pytest.approx(alone.high, rel=0.01)
+    losses = {"loss": squares, "targets": np.full(DAYS, 24)}
+    nats = held_out_measures(losses, media_series, rows // 145)["step_nats"]
+    assert (nats.value, nats.high) == pytest.approx((together.value, together.high))
 
 
 def watched(real, drawn):
@@ -133,5 +136,9 @@ def test_blocks_that_a_score_does_not_take_are_refused_before_the_training():
     assert "\n" not in str(no.value)
     unscored = dataclasses.replace(EXPERIMENT, score_pictures=0)
     refuse_score(unscored, GAME, POINTS, Split(arrays, 9, ""))
+    texts = SimpleNamespace(MEDIUM="text", batch=batch)
+    scored = GAME._replace(evaluate=lambda state, batch: {})
+    with pytest.raises(UserError, match=r"which the likelihood of text does not take"):
+        refuse_score(unscored, scored, texts, Split(arrays, 9, ""))
     arrays.pop("block")
     refuse_score(EXPERIMENT, GAME, POINTS, Split(arrays, 9, ""))

@@ -60,6 +60,6 @@ def test_every_encoding_keeps_the_batch_first_and_counts_classes(name):
     inputs = jax.tree.leaves(inputs)  # one array, or a source and what was written
     assert all(leaf.shape[0] == PICTURES for leaf in (*inputs, targets))
     assert all(leaf.dtype in (jnp.float32, jnp.int32) for leaf in inputs)
-    numbers = getattr(encoding, "OUTCOME", "symbols") == "numbers"
-    assert targets.dtype == (jnp.float32 if numbers else jnp.int32)
+    real = getattr(encoding, "OUTCOME", "symbols") in ("numbers", "vectors")
+    assert targets.dtype == (jnp.float32 if real else jnp.int32)
     assert hasattr(encoding, "draw") or not hasattr(encoding, "as_drawn")

@@ -57,3 +57,6 @@ def test_likelihoods_are_told_in_their_unit_and_likeness_of_the_medium():
     )
     chorale = run("c", "music", frame_nats_chung=(9.0, None))
     assert "9 nats (9 to 9) on a held-out frame" in findings.likelihood([chorale])
+    days = run("d", "series", step_nats=(-6.4, None), series_frechet=(1.0, 0.5))
+    assert "\u22126.40 nats (\u22126.40 to" in findings.likelihood([days])
+    assert findings.likeness([days]).startswith("By Fréchet distance of whole series")

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from research import parts
-from research.data import digits
+from research import data, parts
+from research.data import digits, temperatures
 from research.errors import UserError
 from research.experiment import Data, Experiment
 from research.models import digit_classifier, lstm, seed_pair, stacked_lstm
@@ -17,7 +17,7 @@ from research.optimizers import Optimizer
 from research.outcomes import correct, cross_entropy
 from research.tasks.gan import Gan
 from research.tasks.supervised import Supervised
-from research.training import run
+from research.training import job, run
 from research.training.axes import BATCH
 
 PICTURES, CLASSES, RATE = 5, 10, 0.5
@@ -213,6 +213,37 @@ def test_the_drawing_model_remembers(problem):
     assert len(np.unique(symbols)) > 2
 
 
+def test_series_are_drawn_as_long_as_the_data_s_and_by_a_model_that_remembers():
+    """Drawn without noise to speak of, the whole series at once says the same."""
+    sets = data.find(Data("sorting", length=7))  # one channel
+    how = Experiment(
+        steps=1,
+        batch_size=2,
+        data=Data("sorting", length=7),
+        model=lstm.Model(hidden=4, classes=2),
+        task=Supervised("series"),
+        optimizer=Optimizer(),
+    )
+    task = job.task_of(how, sets)
+    rng = np.random.default_rng(7)
+    batch = {"frames": jnp.zeros((1, 7, 1))}
+    state = jax.eval_shape(task.init, jax.random.key(0), batch)
+    params = jax.tree.map(
+        lambda s: jnp.float32(rng.normal(scale=2, size=s.shape)), state.params
+    )
+    params["Dense_0"]["kernel"] *= jnp.array([1, 0])
+    params["Dense_0"]["bias"] = jnp.array([0.5, -1e4])  # the least deviation, 0.001
+    state = state._replace(params=params, stats={}, optimizer=None)
+    drawn = jax.jit(task.draw)(state, jax.random.split(jax.random.key(1), 3))
+    assert drawn.shape == (3, 7, 1)
+    inputs, _ = parts.find("research.encodings", "series").encode(
+        {"frames": drawn}, None
+    )
+    outputs, _ = how.model.module().apply({"params": params}, inputs)
+    np.testing.assert_allclose(drawn, outputs[..., :1], atol=5e-3)
+    assert np.ptp(drawn[0]) > 0.1
+
+
 def test_a_model_of_another_family_is_refused():
     with pytest.raises(UserError, match=r"models\.seed_pair has no `module`"):
         Supervised().build(seed_pair.Model(), Optimizer(), 1)
@@ -232,6 +263,24 @@ def test_fewer_classes_than_the_targets_have_are_refused(encoding, classes, why)
     enough.check(digits)
 
 
+@pytest.mark.parametrize(("encoding", "needed"), [("series", 5), ("frames", 88)])
+def test_outputs_of_another_number_than_vectors_have_are_refused(encoding, needed):
+    for classes in (needed - 1, needed + 1):
+        task = Supervised(encoding).build(lstm.Model(classes=classes), Optimizer(), 1)
+        says = f"--model.classes {classes}: .* give --model.classes {needed}"
+        with pytest.raises(UserError, match=says):
+            task.check(temperatures)
+    Supervised(encoding).build(lstm.Model(classes=needed), Optimizer(), 1).check(
+        temperatures
+    )
+
+
+def test_an_encoding_of_series_refuses_pictures():
+    task = Supervised("series").build(lstm.Model(classes=5), Optimizer(), 1)
+    with pytest.raises(UserError, match=r"SHAPE of \(steps, channels\): take --data"):
+        task.check(digits)
+
+
 def test_data_without_what_an_encoding_reads_is_refused():
     """Pictures of the user's own may have no labels."""
     task = Supervised("pictures").build(digit_classifier.Model(), Optimizer(), 1)
@@ -248,7 +297,7 @@ def test_a_backend_that_cannot_is_told_before_training():
         run.refuse("rows", rows)
 
 
-@pytest.mark.parametrize("encoding", ["pixels", "frames"])
+@pytest.mark.parametrize("encoding", ["pixels", "frames", "series"])
 def test_a_model_that_reads_ahead_predicts_nothing_that_follows(encoding):
     model = stacked_lstm.Model(bidirectional=True)
     with pytest.raises(UserError, match=r"--model.bidirectional reads what follows"):
