@@ -32,6 +32,10 @@ BY_EXP = Squash(
 )
 
 
+def squash_of(approximate: bool) -> Squash:
+    return BY_TANH if approximate else BY_EXP
+
+
 def activate(
     squash: Squash,
     z: list[jax.Array],

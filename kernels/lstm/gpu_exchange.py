@@ -1,7 +1,10 @@
 """How a block of a persistent Hopper kernel gets and gives: copies, barriers, products.
 
-A barrier tells when all blocks of a tile have stored what the next product is of; see
-gpu_kernels.py for the three kinds.
+A barrier tells when all blocks of a tile have stored what the next product is of:
+
+    grid     a counter in global memory; all blocks of a tile have to be resident
+    cluster  the hardware's own barrier between the blocks of one cluster
+    alone    one block has all cells, and waits for nobody
 """
 
 from typing import Any, NamedTuple
@@ -107,6 +110,16 @@ def store_gates(walk: Walk, tiles: Any, array: Any, place: Place, t: Any) -> Non
     for n in range(4):
         to = array.at[t, place.rows, place.gate(walk, n)]
         plgpu.copy_smem_to_gmem(tiles.at[n, real], to)
+
+
+def product(walk: Walk, rows: Any, columns: int, own: Refs) -> jax.Array:
+    """All blocks' `rows` times this block's columns of wh."""
+
+    def summed(sums: Any) -> jax.Array:
+        accumulate(walk, sums, rows, own)
+        return sums[...]
+
+    return pl.run_scoped(summed, plgpu.ACC((MATRIX_ROWS, columns), jnp.float32))
 
 
 def accumulate(walk: Walk, sums: Any, rows: Any, own: Refs) -> None:

@@ -16,7 +16,15 @@ from kernels.lstm.cases import Shape
 from kernels.lstm.spec import Case
 
 FOLDER = Path(__file__).with_name("measured")
-KERNEL = ("arithmetic", "exchange", "kernels", "sweeps", "tiles")
+KERNEL = (
+    "gpu_arithmetic",
+    "gpu_backward",
+    "gpu_exchange",
+    "gpu_forward",
+    "gpu_launch",
+    "gpu_sweeps",
+    "gpu_tiles",
+)
 WORTH = 1.5  # times as fast as the XLA scan, both sweeps
 NAME_IT = "name backend='pallas_gpu' to use it"
 UNMEASURED = f"no measurement of this case is committed yet; {NAME_IT}"
@@ -125,7 +133,7 @@ def key(sweep: gpu_tiles.Sweep, tiles: int) -> str:
 @functools.cache
 def kernel() -> str:
     """Of the sources that a launch is made of, and its cut."""
-    files = [Path(__file__).with_name(f"gpu_{name}.py") for name in KERNEL]
+    files = [Path(__file__).with_name(f"{name}.py") for name in KERNEL]
     text = "".join(file.read_text() for file in files)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,33 +1,33 @@
 """Whole sequences in one kernel on Hopper: wh stays in shared memory for all steps.
 
-Mosaic GPU, by way of Pallas; gpu_kernels.py is what a block does, gpu_tiles.py how many
-there are. A lax.scan launches kernels at every step, and reads all of wh from L2.
+Mosaic GPU, by way of Pallas: gpu_forward.py and gpu_backward.py are what a block does,
+gpu_exchange.py how blocks give each other h and dz, gpu_tiles.py how many there are,
+gpu_launch.py what they are launched with. A lax.scan launches kernels at every step,
+and reads all of wh from L2.
 
 Every gate is padded to whole tiles of 64 cells: padded cells have c = h = 0. Rows are
-padded to a multiple of 8. Under vmap the launches follow each other: those of Pallas's
-own rule would share one barrier, and wait for blocks that have no place.
+padded to a multiple of 8.
 """
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import sequential_vmap
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels import target
 from kernels.lstm import (
-    gpu_exchange,
-    gpu_kernels,
+    gpu_backward,
+    gpu_forward,
+    gpu_launch,
     gpu_measured,
     gpu_tiles,
     pallas_gpu_cell,
     steps,
 )
 from kernels.lstm.backend import Core, Swept, SweptBack
-from kernels.lstm.gpu_arithmetic import BEGINS, NEXT_BEGINS, VALID
 from kernels.lstm.gpu_tiles import MATRIX_ROWS, Cut, Sweep, padded
-from kernels.lstm.spec import LstmState, Masks
+from kernels.lstm.spec import LstmState
 from kernels.lstm.tpu_tiles import to, to_gates
 
 
@@ -57,10 +57,10 @@ def forward(
     seen = core.state.h if core.h_mask is None else core.state.h * core.h_mask
     if core.masks.resets is not None:
         seen = steps.where(~core.masks.resets[-1 if reverse else 0], seen, 0)
-    ins = _shared(core, cut, time, reverse, hidden) | {
+    ins = gpu_launch.masks_and_peephole(core, cut, time, reverse, hidden) | {
         "xp": to(to_gates(xp, hidden), 1, rows),
         "first": to(to(seen, 1, hidden), 0, rows),
-        "wh": _slices(to_gates(to(core.wh, 0, hidden), hidden), cut, hidden),
+        "wh": gpu_launch.slices(to_gates(to(core.wh, 0, hidden), hidden), cut, hidden),
         "h": to(to(core.state.h, 1, hidden), 0, rows),
         "c": to(to(core.state.c, 1, hidden), 0, rows),
     }
@@ -80,11 +80,11 @@ def forward(
         "y": plgpu.SMEM(tile, dtype),
         "seen": plgpu.SMEM(tile, dtype),
         "cells": plgpu.SMEM(tile, jnp.float32),
-        "inputs_there": _arrivals(4, ins),
+        "inputs_there": gpu_launch.arrivals(4, ins),
     }
     if keep == "gates":
         own["gates"] = plgpu.SMEM((4, *tile), dtype)
-    got = _run(gpu_kernels.forward, cut, ins, outs, own, interpret)
+    got = gpu_launch.run(gpu_forward.forward, cut, ins, outs, own, interpret)
     return Swept(
         got["y"][:, :batch, :cells],
         LstmState(got["h"][:batch, :cells], got["c"][:batch, :cells]),
@@ -120,11 +120,11 @@ def backward(
         return to(to(array, axis + 1, hidden), axis, rows)
 
     back = to_gates(to(core.wh, 0, hidden), hidden).T
-    ins = _shared(core, cut, time, not reverse, hidden) | {
+    ins = gpu_launch.masks_and_peephole(core, cut, time, not reverse, hidden) | {
         "gates": to(to_gates(gates.astype(dtype), hidden), 1, rows),
         "cells": whole(cells, 1),
         "dy": whole(dy.astype(dtype), 1),
-        "wh": _slices(back, cut, 4 * hidden),
+        "wh": gpu_launch.slices(back, cut, 4 * hidden),
         "h": whole(dlast.h.astype(jnp.float32), 0),
         "c": whole(dlast.c.astype(jnp.float32), 0),
     }
@@ -140,9 +140,9 @@ def backward(
         "dy": plgpu.SMEM((2, *tile), dtype),
         "dz": plgpu.SMEM((4, *tile), dtype),
         "state": plgpu.SMEM(tile, jnp.float32),
-        "inputs_there": _arrivals(6, ins),
+        "inputs_there": gpu_launch.arrivals(6, ins),
     }
-    got = _run(gpu_kernels.backward, cut, ins, outs, own, interpret)
+    got = gpu_launch.run(gpu_backward.backward, cut, ins, outs, own, interpret)
     return SweptBack(
         _from_gates(got["dz"][:, :batch], size),
         None,
@@ -167,114 +167,6 @@ def _cut(
     if card.capability[0] != 9:
         return None
     return gpu_measured.cut(sweep, card)
-
-
-def _slices(wh: jax.Array, cut: Cut, rows: int) -> jax.Array:
-    """[blocks, pieces, columns, piece]: each block's columns, gates side by side.
-
-    A block alone has [blocks, pieces, piece, columns].
-    """
-    walk = cut.walk
-    apart = wh.reshape(rows // walk.piece, walk.piece, -1, walk.blocks, walk.cells)
-    if walk.barrier == "alone":
-        apart = apart.transpose(3, 0, 1, 2, 4)
-        return apart.reshape(walk.blocks, rows // walk.piece, walk.piece, -1)
-    apart = apart.transpose(3, 0, 2, 4, 1)
-    return apart.reshape(walk.blocks, rows // walk.piece, -1, walk.piece)
-
-
-def _shared(
-    core: Core, cut: Cut, time: int, down: bool, hidden: int
-) -> dict[str, jax.Array]:
-    """The inputs that both directions have alike, where the call has them."""
-    ins, rows = {}, cut.tiles * cut.walk.rows
-    if core.peephole is not None:
-        # Spread over the rows of a tile: a block cannot spread a vector by itself.
-        peephole = to(core.peephole, 1, hidden).astype(jnp.float32)
-        shape = (3, MATRIX_ROWS, hidden)
-        ins["peephole"] = jnp.broadcast_to(peephole[:, None], shape)
-    if core.h_mask is not None:
-        ins["h_mask"] = to(to(core.h_mask, 1, hidden), 0, rows)
-    if core.masks.given:
-        flags = to(_flags(core.masks, time, core.state.c.shape[0], down), 1, rows)
-        shape = (*flags.shape, cut.walk.cells)
-        ins["flags"] = jnp.broadcast_to(flags[..., None], shape)
-    return ins
-
-
-def _flags(masks: Masks, time: int, batch: int, down: bool) -> jax.Array:
-    """[time, batch]: the bits that gpu_kernels names; `down`: of the walk."""
-    lengths, resets = masks
-    valid = steps.valid_steps(lengths, time)
-    flags = jnp.full((time, batch), VALID) if valid is None else VALID * valid
-    if resets is not None:
-        none = jnp.zeros((1, batch), bool)
-        ends = (none, resets[:-1]) if down else (resets[1:], none)
-        flags += BEGINS * resets + NEXT_BEGINS * jnp.concatenate(ends)
-    return flags.astype(jnp.int32)
-
-
-def _run(
-    body: Any,
-    cut: Cut,
-    ins: dict[str, jax.Array],
-    outs: dict[str, tuple],
-    own: dict[str, Any],
-    interpret: Any,
-) -> dict[str, jax.Array]:
-    """One launch."""
-    walk, dtype = cut.walk, ins["wh"].dtype
-    slices = ins["wh"].shape[1:]
-    own = own | {
-        "wh": plgpu.SMEM(slices, dtype, transforms=_tiled(slices[-1], dtype)),
-        "pieces": plgpu.SMEM(
-            (walk.depth, MATRIX_ROWS, walk.piece),
-            dtype,
-            transforms=_tiled(walk.piece, dtype),
-        ),
-        "piece_there": plgpu.Barrier(num_barriers=walk.depth),
-        "there": plgpu.Barrier(),
-    }
-    grid: dict[str, Any] = {"grid": (cut.tiles,), "grid_names": ("tile",)}
-    if walk.barrier == "cluster":
-        grid |= {"cluster": (walk.blocks,), "cluster_names": ("block",)}
-    else:
-        grid = {"grid": (walk.blocks, cut.tiles), "grid_names": ("block", "tile")}
-    if "flags" in ins:
-        own["flags"] = plgpu.SMEM((2, MATRIX_ROWS, walk.cells), jnp.int32)
-    names, out_names = tuple(ins), tuple(outs)
-
-    def lstm_gpu(*refs, **own):
-        given = dict(zip(names, refs[: len(names)], strict=True))
-        wanted = dict(zip(out_names, refs[len(names) :], strict=True))
-        body(walk, given, wanted, gpu_exchange.meet(walk, cut.tiles, own))
-
-    lstm_gpu.__name__ = f"lstm_gpu_{body.__name__}"
-    call = plgpu.kernel(
-        lstm_gpu,
-        out_type=[jax.ShapeDtypeStruct(shape, of) for shape, of in outs.values()],
-        scratch_types=own,
-        compiler_params=plgpu.CompilerParams(
-            approx_math=True,
-            lowering_semantics=plgpu.LoweringSemantics.Warpgroup,
-        ),
-        interpret=interpret,
-        **grid,
-    )
-    got = sequential_vmap(call)(*ins.values())
-    return dict(zip(out_names, got, strict=True))
-
-
-def _arrivals(copies: int, ins: dict[str, jax.Array]) -> Any:
-    """Two barriers, for the inputs of one step and of the next."""
-    return plgpu.Barrier(num_arrivals=copies + ("flags" in ins), num_barriers=2)
-
-
-def _tiled(columns: int, dtype: Any) -> tuple[Any, ...]:
-    """Tiles of 8 rows, swizzled, as the tensor cores read them: 32 to 128 bytes."""
-    width = min(columns, 64)
-    swizzle = width * jnp.dtype(dtype).itemsize
-    return plgpu.TilingTransform((8, width)), plgpu.SwizzleTransform(swizzle)
 
 
 def _from_gates(array: jax.Array, cells: int) -> jax.Array:

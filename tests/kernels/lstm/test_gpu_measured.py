@@ -1,6 +1,7 @@
 """What the committed measurements, here made up, make the default on a GPU."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -187,6 +188,15 @@ def test_the_fastest_cut_that_was_measured_is_taken(folder):
     (folder / "card.json").write_text(json.dumps(measured))
     assert (cells(CASE), cells(cluster)) == ([8, 16], [8, 32])
     assert cells(CASE, batch=65) == [16, 16]
+
+
+def test_the_kernels_name_is_of_all_that_a_launch_is_made_of():
+    """A module that one of them uses, and nobody counts, could change unseen."""
+    folder = gpu_measured.FOLDER.parent
+    files = {f.stem: f for f in folder.glob("gpu_*.py") if f.stem != "gpu_measured"}
+    for name in gpu_measured.KERNEL:
+        used = set(re.findall(r"\bgpu_\w+", files[name].read_text()))
+        assert used & {*files} <= {*gpu_measured.KERNEL}, name
 
 
 def test_what_is_committed_can_be_read():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels.lstm import gpu_bench, gpu_sweeps, gpu_tiles, pallas_gpu
+from kernels.lstm import gpu_bench, gpu_launch, gpu_sweeps, gpu_tiles, pallas_gpu
 from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape
 from kernels.lstm.gpu_exchange import Place
@@ -125,7 +125,7 @@ def test_what_blocks_make_of_their_slices_is_the_product(backward, hidden):
     (cut,) = gpu_tiles.cuts(sweep, H100, (16,))
     walk, want = cut.walk, rows @ turned
     assert walk.barrier == ("cluster" if hidden == 128 else "grid")
-    slices = np.asarray(gpu_sweeps._slices(jnp.asarray(turned), cut, len(turned)))
+    slices = np.asarray(gpu_launch.slices(jnp.asarray(turned), cut, len(turned)))
     pieces = np.split(rows, len(turned) // walk.piece, axis=1)
     for block, own in enumerate(slices):
         got = sum(piece @ wh.T for piece, wh in zip(pieces, own, strict=True))
@@ -162,13 +162,13 @@ def test_masks_may_be_numpy_arrays(masked):
     core = Core(wh, None, None, LstmState(state, state), None, Masks(lengths, None))
     cut = gpu_sweeps._cut(core, False, 3, 64, False, interpret=True)
     assert cut is not None
-    assert ("flags" in gpu_sweeps._shared(core, cut, 3, False, 64)) == masked
+    assert ("flags" in gpu_launch.masks_and_peephole(core, cut, 3, False, 64)) == masked
 
 
 def test_flags_tell_of_the_step_itself_and_of_the_next_one_taken():
     masks = Masks(jnp.array([3, 1]), jnp.array([[1, 0], [0, 0], [1, 1]], bool))
     first, last = ([[3, 1], [1 + 4, 4], [1 + 2, 2]], [[3, 1], [1 + 4, 0], [3, 2]])
-    forward = gpu_sweeps._flags(masks, 3, 2, down=False)
-    back = gpu_sweeps._flags(masks, 3, 2, down=True)
+    forward = gpu_launch.flag_bits(masks, 3, 2, down=False)
+    back = gpu_launch.flag_bits(masks, 3, 2, down=True)
     assert forward.tolist() == first
     assert back.tolist() == last

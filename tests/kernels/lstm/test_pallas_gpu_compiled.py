@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from kernels.lstm import gpu_compile, gpu_tiles, tpu_compile
+from kernels.lstm import gpu_compile, gpu_compile_cell, gpu_tiles, tpu_compile
 from kernels.lstm.cases import tagged
 from kernels.lstm.gpu_tiles import H100
 
@@ -83,7 +83,7 @@ def test_what_the_search_may_try_compiles_too(cells):
     ids=str,
 )
 def test_the_fused_cell_compiles_and_fits_older_cards(case, dtype, direction):
-    kernel = gpu_compile.cell(case, dtype, direction)
+    kernel = gpu_compile_cell.cell(case, dtype, direction)
     # Ada (compute capability 8.9) has the least shared memory of all supported.
     assert kernel.shared <= 99 * 1024
     assert ("wgmma" in kernel.ptx or "mma.sync" in kernel.ptx) == (dtype != "float32")
