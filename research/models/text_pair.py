@@ -12,6 +12,7 @@ game is normal; −log(−log Φ(z)) makes it Gumbel's, so that a text is a func
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
@@ -61,6 +62,18 @@ class Model:
         if not 1 <= self.symbols <= BYTES:
             raise UserError(f"--model.symbols is {self.symbols}: give 1 to {BYTES}")
         return Writer(self)
+
+    def refuse_data(self, arrays: Mapping[str, jax.Array]) -> None:
+        """Raises UserError for a text of bytes that G cannot write nor the critic see.
+
+        It would be told apart by them, whatever G writes.
+        """
+        largest = int(arrays["text"].max()) if "text" in arrays else 0
+        if largest >= self.symbols:
+            raise UserError(
+                f"--model.symbols {self.symbols}: the text has bytes up to {largest}; "
+                f"give {largest + 1} or more"
+            )
 
     def discriminator(self) -> nn.Module:
         units = self.critic_hidden or self.hidden

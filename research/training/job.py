@@ -50,6 +50,8 @@ def prepare(name: str, experiment: Experiment) -> Job:
     task = task_of(experiment, dataset)
     splits = [dataset.load(s, experiment.data.folder) for s in ("train", "test")]
     task = suited(task, splits[0])
+    if hasattr(experiment.model, "refuse_data"):
+        experiment.model.refuse_data(splits[0].arrays)
     if experiment.batch_size > splits[0].examples:
         raise UserError(
             f"--batch-size {experiment.batch_size} exceeds the {splits[0].examples} "

@@ -84,3 +84,7 @@ def test_temperatures_and_symbols_that_mean_nothing_are_refused():
         text_pair.Model(last_temperature=0).generator()
     with pytest.raises(UserError, match="symbols is 300"):
         text_pair.Model(symbols=300).generator()
+    for arrays in ({"text": np.array([97, 127], np.uint8)}, {"stream": np.zeros(1)}):
+        text_pair.Model().refuse_data(arrays)
+    with pytest.raises(UserError, match=r"symbols 128: .* up to 195; give 196 or more"):
+        text_pair.Model().refuse_data({"text": np.array([195, 10], np.uint8)})
