@@ -25,12 +25,14 @@ def main(arguments: list[str]) -> int:
         return 0
     print(f"{trained.job.name} at step {trained.step}")
     for name, measured in found["metrics"].items():
-        print(f"  {name:20} {_told(measured)}")
+        print(f"  {name:20} {told(measured)}")
     return 0
 
 
-def _told(measured: dict) -> str:
-    text = f"{measured['value']:.4g}"
+def told(measured: dict) -> str:
+    """A number of summary.json in a line."""
+    value = measured["value"]
+    text = "none" if value is None else f"{value:.4g}"
     if measured["low"] is not None:
         text += f"  [{measured['low']:.4g}, {measured['high']:.4g}]"
     if measured["floor"] is not None:

@@ -5,6 +5,7 @@ takes all frames, a mean of each piece and the mean of those; Bai 2018 leaves th
 frame of a piece out and divides by the number of all others. Both are told.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,9 @@ def likelihood(
     others = lengths.astype(np.float64) - 1
     rows = np.random.default_rng(0).integers(len(later), size=(REPLICATES, len(later)))
     bai = float(later.sum() / others.sum())
-    low, high = interval(bai, later[rows].sum(1) / others[rows].sum(1), 0)
+    low = high = math.nan  # one piece does not tell how far another would move it
+    if len(later) > 1:
+        low, high = interval(bai, later[rows].sum(1) / others[rows].sum(1), 0)
     return {
         "frame_nats_chung": mean((first + later) / (others + 1), UNIT),
         "frame_nats_bai": Measured(bai, None, low, high, len(later), UNIT),

@@ -1,5 +1,6 @@
 """A run read back from its workdir: its settings and the states that are kept."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ def read(workdir: Path, step: int | None = None) -> Trained:
     """
     about = read_json(workdir / "config.json")
     job = prepare(about["experiment"], from_dict(about["config"]))
+    _tell_of_other_data(workdir, about["data"], job)
     checkpoints = Checkpoints(workdir / "checkpoints")
     try:
         kept = checkpoints.steps()
@@ -50,6 +52,17 @@ def read(workdir: Path, step: int | None = None) -> Trained:
         ) from None
     finally:
         checkpoints.close()
+
+
+def _tell_of_other_data(workdir: Path, then: dict[str, str], job: Job) -> None:
+    now = {"train": job.train.fingerprint, "held_out": job.held_out.fingerprint}
+    if changed := [name for name in now if now[name] != then[name]]:
+        print(
+            f"{workdir} was trained on other data than there is now "
+            f"({', '.join(changed)} changed since): what follows is of the data as it "
+            f"is now",
+            file=sys.stderr,
+        )
 
 
 def kept_states(workdir: Path) -> Iterator[tuple[int, Any]]:

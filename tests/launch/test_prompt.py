@@ -2,6 +2,8 @@
 
 import pytest
 
+from research.training.trained import read
+
 SETTINGS = (
     "bible --steps 4 --batch-size 4 --data.length 8 --model.hidden 8 --model.layers 1 "
     "--model.embedding 4 --checkpoint-every 4 --log-every 4 --validation-examples 4 "
@@ -51,6 +53,17 @@ def test_a_prompt_or_setting_that_cannot_be_used_is_one_line(
     assert (code, out) == (2, "")
     assert line in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_text_that_has_changed_since_is_told(run, capsys):
+    read(run)
+    assert not capsys.readouterr().err
+    text = run.parent / "text"
+    before = text.read_text()
+    text.write_text(before.replace("abcd", "abdc", 1))
+    read(run)
+    text.write_text(before)
+    assert "other data than there is now (train changed" in capsys.readouterr().err
 
 
 def test_an_empty_text_is_refused(launch, tmp_path):

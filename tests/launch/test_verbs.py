@@ -1,6 +1,7 @@
 """Every verb as a user sees it, and every mistake ends in one line and code 2."""
 
 import json
+import math
 import resource
 import socket
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from launch.evaluate import told
 from research import parts
+from research.metrics.measured import Measured
 from research.sources import network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -262,6 +265,8 @@ def test_evaluate_of_an_older_checkpoint_in_words(launch, lstm_run):
     (loss,) = [row for row in rows if row.split()[0] == "loss"]
     assert float(loss.split()[1]) == pytest.approx(then["validation_loss"], rel=1e-3)
     assert "nats, n = 50" in loss
+    alone = Measured(math.nan, 1, math.nan, math.nan, 1, "share")
+    assert told(alone.to_dict()) == "none  floor 1  share, n = 1"
 
 
 def test_sample_draws_pictures_that_their_seed_fixes(launch, gan_run, tmp_path):

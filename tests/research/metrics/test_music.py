@@ -24,6 +24,8 @@ def test_the_two_averages_differ_in_the_first_frame_and_in_long_pieces():
     assert found["frame_nats_bai"].value == pytest.approx(8.9)
     low, high = found["frame_nats_bai"].low, found["frame_nats_bai"].high
     assert low < 8.9 < high
+    alone = music.likelihood(first[:1], later[:1], np.array([2]))["frame_nats_bai"]
+    assert [alone.value, *np.isnan([alone.low, alone.high])] == [8, True, True]
 
 
 def test_keys_counted_apart_cost_their_entropies():
