@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from research.errors import UserError
 from research.outcomes import frame_loss
 from research.sources.piano_rolls import KEYS
 
@@ -38,8 +39,17 @@ def encode(
 
 
 def outputs_needed(dataset: Any) -> int:
-    """One logit a key."""
-    del dataset
+    """One logit a key.
+
+    Raises:
+      UserError: series of other frames than a piano's.
+    """
+    *_, width = getattr(dataset, "SHAPE", (KEYS,))
+    if width != KEYS:
+        raise UserError(
+            f"--task.encoding frames reads {KEYS} keys, the data has frames of {width}:"
+            f" take --data.name chorales, or --task.encoding series"
+        )
     return KEYS
 
 

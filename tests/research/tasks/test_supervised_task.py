@@ -1,6 +1,7 @@
 """The supervised task against closed forms in float64 numpy."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -263,22 +264,33 @@ def test_fewer_classes_than_the_targets_have_are_refused(encoding, classes, why)
     enough.check(digits)
 
 
-@pytest.mark.parametrize(("encoding", "needed"), [("series", 5), ("frames", 88)])
-def test_outputs_of_another_number_than_vectors_have_are_refused(encoding, needed):
+@pytest.mark.parametrize(
+    ("encoding", "dataset", "needed"),
+    [("series", temperatures, 5), ("frames", SimpleNamespace(MEDIUM="music"), 88)],
+)
+def test_outputs_of_another_number_than_vectors_have_are_refused(
+    encoding, dataset, needed
+):
     for classes in (needed - 1, needed + 1):
         task = Supervised(encoding).build(lstm.Model(classes=classes), Optimizer(), 1)
         says = f"--model.classes {classes}: .* give --model.classes {needed}"
         with pytest.raises(UserError, match=says):
-            task.check(temperatures)
-    Supervised(encoding).build(lstm.Model(classes=needed), Optimizer(), 1).check(
-        temperatures
-    )
+            task.check(dataset)
+    task = Supervised(encoding).build(lstm.Model(classes=needed), Optimizer(), 1)
+    task.check(dataset)
 
 
-def test_an_encoding_of_series_refuses_pictures():
-    task = Supervised("series").build(lstm.Model(classes=5), Optimizer(), 1)
-    with pytest.raises(UserError, match=r"SHAPE of \(steps, channels\): take --data"):
-        task.check(digits)
+@pytest.mark.parametrize(
+    ("encoding", "dataset", "says"),
+    [
+        ("series", digits, r"SHAPE of \(steps, channels\): take --data"),
+        ("frames", temperatures, r"88 keys, the data has frames of 2: take --data"),
+    ],
+)
+def test_data_of_another_medium_than_vectors_have_are_refused(encoding, dataset, says):
+    task = Supervised(encoding).build(lstm.Model(classes=88), Optimizer(), 1)
+    with pytest.raises(UserError, match=says):
+        task.check(dataset)
 
 
 def test_data_without_what_an_encoding_reads_is_refused():
