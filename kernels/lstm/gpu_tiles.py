@@ -2,12 +2,16 @@
 
 Blocks wait for each other, so all of a launch have to be resident at once. A block that
 can be launched at all fits a multiprocessor that is empty, so as many blocks as there
-are multiprocessors always become resident: whatever else runs there ends by itself.
-That is the whole proof, and no launch is larger. Two such launches at once could each
-hold places that the other waits for: in a process, XLA's launches follow each other,
-unless CONCURRENT says otherwise; that of two processes under NVIDIA's MPS none can see.
-A cluster is placed as one by the hardware: its blocks wait only for each other, and
-there may be any number of clusters.
+are multiprocessors always become resident, if whatever else runs there ends by itself:
+kernels do, and blocks of a collective, which wait for the same block on other devices
+and for none that has no place yet. That is the whole proof, and no launch is larger.
+
+Two such launches at once could each hold places that the other waits for. In a process,
+XLA's launches on a device follow each other, unless CONCURRENT says otherwise, which is
+seen to; or a caller sends both to streams of their own by jax's compute_on, as
+"gpu_stream:1", which is not; nor is what two processes launch under NVIDIA's MPS. A
+cluster is placed as one by the hardware: its blocks wait only for each other, and there
+may be any number of clusters.
 """
 
 import os

@@ -1,14 +1,16 @@
 """What the committed measurements, here made up, make the default on a GPU."""
 
+import functools
 import json
 import re
+import time
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from kernels import LstmWeights, explain, target
-from kernels.lstm import choices, gpu_measured, gpu_tiles, lstm, pallas_gpu
+from kernels.lstm import choices, gpu_bench, gpu_measured, gpu_tiles, lstm, pallas_gpu
 from kernels.lstm.cases import Shape
 from kernels.lstm.gpu_tiles import H100
 
@@ -108,6 +110,20 @@ def test_masks_and_peepholes_count_by_what_was_measured_with_them(
     case, measured, said, folder
 ):
     check(case, measured, said, folder)
+
+
+def test_the_rows_of_the_bench_are_what_is_read(folder, monkeypatch):
+    """Of contestants that sleep: a key too few stopped every call on that card."""
+
+    def sleeps(*_):
+        quick, slow = (functools.partial(time.sleep, s) for s in (0.001, 0.004))
+        return {"pallas_gpu": lambda: quick, "xla": lambda: slow}
+
+    monkeypatch.setattr(gpu_bench, "contestants", sleeps)
+    shapes = (SHAPE, SHAPE._replace(lengths=True))
+    rows = [r for s in shapes for r in gpu_bench.rows(s, "bfloat16", H100.name, runs=2)]
+    for case in (CASE, MASKED):
+        check(case, report() | {"rows": rows}, None, folder)
 
 
 def test_what_has_more_masks_counts_where_nothing_is_alike(folder):
