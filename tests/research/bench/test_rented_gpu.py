@@ -166,6 +166,17 @@ def test_nothing_is_begun_after_the_end(tmp_path, monkeypatch):
     assert list(rented_gpu.rows(minutes=0, folder=tmp_path)) == []
 
 
+def test_a_table_of_which_nothing_runs_is_not_done(monkeypatch):
+    """With another driver it may: what is done would not be begun again."""
+    monkeypatch.setattr(rented_gpu.gpu_tiles, "present", lambda platform: H100)
+    part, refused = "table h768_b16_t1024 bfloat16", {"failed": "CUDA is too old"}
+    monkeypatch.setattr(gpu_bench, "rows", lambda *_: iter([refused, refused]))
+    with pytest.raises(RuntimeError, match="nothing runs: CUDA is too old"):
+        rented_gpu.work(part)
+    monkeypatch.setattr(gpu_bench, "rows", lambda *_: iter([ROW, refused]))
+    assert rented_gpu.work(part) == {"rows": [ROW, refused]}
+
+
 def test_skipped_is_not_passed():
     state, failed = device_tests.run("stress", 300)
     assert re.match("failed: 2 skipped, .*deselected", state)
