@@ -10,12 +10,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from research.errors import UserError
 from research.gan.player import Past
 from research.media import points
-from research.models import mlp
 from research.optimizers import Optimizer
 from research.tasks.gan import Gan
 from research.training.axes import BATCH
@@ -395,105 +392,3 @@ def test_a_joint_batch_has_one_mean_for_both():
     np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * both.var(), rtol=1e-5)
     want = (real.mean() - both.mean()) / np.sqrt(both.var() + 1e-5)
     np.testing.assert_allclose(metrics["real_logit"], want, rtol=1e-4)
-
-
-# --- what is refused -----------------------------------------------------------------
-
-
-def test_gradients_by_sample_are_refused_with_batchnorm_in_d():
-    for config in (Gan(penalties={"r1": 1.0}), Gan(gradient_normalization=True)):
-        task = config.build(Normed(), SGD, 10, points)
-        with pytest.raises(UserError, match=r"with BatchNorm in D: .* whole batch"):
-            task.init(KEY, batch_of())
-
-
-@pytest.mark.parametrize(
-    ("model", "settings", "says"),
-    [
-        (Numbers(), {"generator_objective": "features"}, "--task.generator-objective"),
-        (Normed(), {}, "BatchNorm in D"),
-        (mlp.Model((1,), minibatch_kernels=2), {}, "minibatch discrimination in D"),
-    ],
-)
-def test_what_a_whole_batch_decides_is_not_cut_into_shares(model, settings, says):
-    """‖E f(x) − E f(G(z))‖² of the batch is no mean over shares of theirs."""
-    shares = dataclasses.replace(SGD, accumulate=2)
-
-    def start():
-        task = Gan(**settings).build(model, shares, 10, points)
-        jax.eval_shape(task.init, KEY, batch_of())
-
-    with pytest.raises(UserError, match=f"--optimizer.accumulate 2 with {says}"):
-        start()
-
-
-def test_a_pack_that_does_not_divide_the_batch_is_refused():
-    task = game(Gan(packing=3))
-    with pytest.raises(UserError, match="packing 3 does not divide the 4 samples"):
-        task.init(KEY, batch_of())
-
-
-class Column(Bend):
-    @nn.compact
-    def __call__(self, samples, train):
-        return samples * self.param("w", nn.initializers.ones, ())
-
-
-class Columns(Numbers):
-    def discriminator(self):
-        return Column()
-
-
-def test_logits_with_an_axis_too_many_are_refused():
-    """A difference with a column would be a matrix of all pairs."""
-    task = Gan("relativistic").build(Columns(), SGD, 10, points)
-    with pytest.raises(UserError, match=r"logits of shape \(4, 1\)"):
-        task.init(KEY, batch_of())
-
-
-def test_feature_matching_without_features_is_refused():
-    task = Gan(generator_objective="features").build(Normed(), SGD, 10, points)
-    batch = batch_of()
-    with pytest.raises(UserError, match=r"feature matching needs self\.sow"):
-        play(task, batch, jax.jit(task.init)(KEY, batch))
-
-
-@dataclasses.dataclass(frozen=True)
-class Classy(Numbers):
-    classes: int = 3
-
-
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"real_target": 1.2}, "--task.real-target is 1.2"),
-        ({"real_target": 0.9, "loss": "wgan"}, "in the loss wgan D has no target"),
-        ({"clip_weights": 0.0}, "--task.clip-weights is 0.0"),
-        (
-            {"discriminator_learning_rate": -1.0},
-            "--task.discriminator-learning-rate is",
-        ),
-        ({"packing": 0}, "--task.packing is 0"),
-        ({"discriminator_steps": 0}, "--task.discriminator-steps is 0"),
-        ({"discriminator_steps": 2, "noise": "shared"}, "take --task.noise fresh"),
-        ({"generator_steps": 2, "order": "simultaneous"}, "--task.order alternating"),
-        ({"penalty_interval": 4}, "nothing to do lazily"),
-        ({"penalty_interval": 10**11}, "100000000000: give 1 to 10,000"),
-        ({"instance_noise": -1.0}, "--task.instance-noise is -1.0"),
-        ({"instance_noise": 1.0, "instance_noise_share": 0.0}, "share of the run"),
-        ({"historical_averaging": -0.1}, "--task.historical-averaging is -0.1"),
-        ({"augmentations": ("color",)}, "change pictures, this data set is of points"),
-        (
-            {"penalties": {"r1": 1.0}, "discriminator_batches": "joint"},
-            "joint is for a D with BatchNorm",
-        ),
-    ],
-)
-def test_settings_that_contradict_themselves_are_refused(settings, says):
-    with pytest.raises(UserError, match=says):
-        game(Gan(**settings))
-
-
-def test_a_pack_has_no_one_label():
-    with pytest.raises(UserError, match=r"packing 2 with a conditional model"):
-        Gan(packing=2).build(Classy(), SGD, 10, points)
