@@ -52,6 +52,8 @@ def headline(runs: list[Run]) -> str:
     """The page's first sentence, from the numbers alone."""
     fallen = [run for run in runs if collapsed(run)]
     standing = [run for run in runs if collapsed(run) is False]
+    if standing and not fallen and all("series_frechet" in r.metrics for r in runs):
+        return _series(runs)
     standing.sort(key=lambda run: -_modes(run))
     first = next((run for run in fallen + standing if not flat(run)), None)
     told = [
@@ -115,6 +117,16 @@ def _told(run: Run, unit: bool) -> str:
     link = " to" if collapsed(run) else ""
     unit_words = f" {modes.unit} classes" if unit else ""
     return f"{verb}{link} {number(modes.value)}{unit_words}"
+
+
+def _series(runs: list[Run]) -> str:
+    """How far series are from real ones, the nearest first."""
+    found = sorted((run.metrics["series_frechet"].value, run.name) for run in runs)
+    (least, name), *others = found
+    told = f"Whole series of {name} are {number(least)} from real ones by Fréchet"
+    told += " distance" + "".join(f", of {n} {number(value)}" for value, n in others)
+    floor = runs[0].metrics["series_frechet"].floor
+    return told if floor is None else f"{told} (real ones {number(floor)})"
 
 
 def _without_pictures(runs: list[Run]) -> str:

@@ -63,6 +63,23 @@ def test_the_headline_names_whoever_collapsed():
     assert none == "c drew 930 of 1,000 classes and a drew 871"
 
 
+def test_the_headline_of_series_is_how_far_they_are_from_real_ones():
+    def series(name, away, pairs=0.6):
+        found = {
+            "series_frechet": Measured(away, 0.083),
+            "pair_distance": Measured(pairs, 0.62),
+        }
+        return run(name, medium="series", metrics=found)
+
+    told = coverage.headline([series("b", 0.78), series("a", 0.23)])
+    assert told == (
+        "Whole series of a are 0.230 from real ones by Fréchet distance, of b 0.780 "
+        "(real ones 0.0830)"
+    )
+    fallen = coverage.headline([series("b", 0.78), series("a", 9.0, pairs=0.01)])
+    assert fallen == "a collapsed; b did not collapse"
+
+
 def test_a_generator_that_shows_nothing_yet_has_not_collapsed():
     noise = np.random.default_rng(0).normal(127, 3, size=(25, 28, 28, 3))
     grey = run("a", modes=1, pairs=0.002, samples=noise.astype(np.uint8))
