@@ -84,7 +84,8 @@ ffi::Error RunWeights(ffi::ThreadPool pool, Floats x, Floats h, Floats dz, Resul
     Weights of{rows, features, hidden, dz.dimensions().back(),
                member.of(x), member.of(h), member.of(dz),
                member.of(*dwx), member.of(*dwh), member.of(*db)};
-    const long rounds = of.panels() / (workers.count * Weights::kPanels) + 1;
+    const long most = workers.count * Weights::kPanels;
+    const long rounds = (of.panels() + most - 1) / most;
     const long tasks = std::min(workers.count * rounds, of.panels());
     native::share(workers, tasks, [&](long task) {
       of.sum(native::block_start(of.panels(), tasks, task),

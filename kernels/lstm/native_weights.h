@@ -15,9 +15,10 @@ struct Weights {
   const float *x, *h, *dz;
   float *dwx, *dwh, *db;
 
-  // Rows at a time: packed, 14 columns of x are 21 KB and stay in a first-level cache,
-  // 16 panels of dz are 768 KB and stay in a second-level one.
-  static constexpr long kChunk = 384, kPanels = 16;
+  // Rows at a time, and columns of dz: packed, these are 512 KB and stay in a
+  // second-level cache while every block of x's and h's columns, 6 KB, goes by them. With
+  // half as many columns and 384 rows it took 1.09 of the time (AVX2, 256 → 256).
+  static constexpr long kChunk = 256, kPanels = 512 / kBack;
 
   long panels() const { return (columns + kBack - 1) / kBack; }
   long wide(long panel, int v) const {  // columns of one vector of a panel
