@@ -27,7 +27,7 @@ def find(name: str) -> Backend:
     if "." in name:
         try:
             return importlib.import_module(name).BACKEND
-        except (AttributeError, ImportError) as error:
+        except (AttributeError, ImportError, TypeError) as error:
             raise ValueError(
                 f"backend {name!r} is no package.module that holds a BACKEND: {error}"
             ) from error

@@ -2,6 +2,7 @@
 
 import jax
 
+DATA = "adding"
 OUTCOME = "numbers"
 
 

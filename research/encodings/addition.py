@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from research.encodings.sorting import measure
 
+DATA = "addition"
 FIRST = ord("+")  # the lowest of the characters
 READ = ord("=") - FIRST + 1  # characters that may be read
 SYMBOLS = 10  # digits, which are written

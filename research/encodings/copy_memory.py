@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from research.data.copy_memory import BLANK, RECALLED
 from research.outcomes import correct
 
+DATA = "copy_memory"
 SYMBOLS = 10  # the characters 0 to 9
 
 

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from research.outcomes import correct
 
+DATA = "sorting"
+
 
 def encode(
     batch: dict[str, jax.Array], keys: jax.Array | None

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from kernels import LstmState
+from research.errors import UserError
 from research.layers.lstm import LstmLayer
 from research.layers.reading import refuse_pair
 from research.models._counts import refuse_fewer, refuse_kernel
@@ -73,6 +74,11 @@ class SequenceClassifier(nn.Module):
         resets: jax.Array | None = None,
     ) -> tuple[jax.Array, LstmState]:
         refuse_pair(x)
+        if jnp.issubdtype(x.dtype, jnp.integer):
+            raise UserError(
+                "the model lstm reads vectors, this task gives symbols: take --model "
+                "stacked_lstm"
+            )
         layer = Lstm(self.hidden, self.backend)
         output, h, c = layer(x, state, train, lengths, resets)
         return nn.Dense(self.classes)(output), LstmState(h, c)

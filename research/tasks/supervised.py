@@ -75,7 +75,7 @@ class Supervised:
             draw_shaped=learner.draw_shaped if draws_shaped else None,
             as_drawn=getattr(encoding, "as_drawn", None),
             parameters=_parameters,
-            check=functools.partial(_refuse_outputs, model, encoding),
+            check=functools.partial(_refuse_data, model, encoding),
         )
 
 
@@ -229,6 +229,16 @@ def at_targets(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     if outputs.ndim < 3 or targets.ndim < 2:
         return outputs
     return outputs[:, outputs.shape[1] - targets.shape[1] :]
+
+
+def _refuse_data(model: Any, encoding: ModuleType, dataset: Any) -> None:
+    own = getattr(encoding, "DATA", None)
+    if own not in (None, getattr(dataset, "name", None)):
+        raise UserError(
+            f"--task.encoding {own} reads what --data.name {own} makes, and nothing "
+            f"else: take that, or another --task.encoding"
+        )
+    _refuse_outputs(model, encoding, dataset)
 
 
 def _refuse_outputs(model: Any, encoding: ModuleType, dataset: Any) -> None:

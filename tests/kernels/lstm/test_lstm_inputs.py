@@ -50,6 +50,7 @@ def test_the_good_call_is_taken():
             "backend 'cudnn' is not one of pallas_tpu, pallas_gpu, native",
         ),
         ({"backend": "kernels.lstm.none"}, "none' is no package.module that holds"),
+        ({"backend": "../none"}, "'../none' is no package.module that holds"),
         ({"backend": "kernels.lstm.xla"}, "xla' is no package.module that holds"),
         ({"residuals": "all"}, "residuals is 'all', not one of recompute, store"),
     ],

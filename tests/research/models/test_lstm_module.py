@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kernels import LstmState
+from research.errors import UserError
 from research.models.lstm import Lstm, Model, SequenceClassifier
 
 BATCH, TIME, FEATURES, HIDDEN, CLASSES = 3, 6, 5, 4, 7
@@ -114,3 +115,9 @@ def test_the_start_is_the_zero_state(network):
     assert not start.c.any()
     with_start, _ = module.apply(variables, x, state=start)
     np.testing.assert_array_equal(with_start, module.apply(variables, x)[0])
+
+
+def test_symbols_are_refused(network):
+    module, variables, x = network
+    with pytest.raises(UserError, match=r"reads vectors, .*take --model stacked_"):
+        module.apply(variables, x[..., 0].astype(int))

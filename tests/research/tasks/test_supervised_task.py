@@ -1,6 +1,7 @@
 """The supervised task against closed forms in float64 numpy."""
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import flax.linen as nn
@@ -285,6 +286,11 @@ def test_outputs_of_another_number_than_vectors_have_are_refused(
     [
         ("series", digits, r"SHAPE of \(steps, channels\): take --data"),
         ("frames", temperatures, r"88 keys, the data has frames of 2: take --data"),
+        (
+            "addition",
+            data.find(Data("text", path=Path("a"))),
+            "makes, and nothing else",
+        ),
     ],
 )
 def test_data_of_another_medium_than_vectors_have_are_refused(encoding, dataset, says):
