@@ -58,7 +58,8 @@ class Supervised:
         )
         if draws or draws_shaped:
             refuse_reading_ahead(model)
-        outcome = OUTCOMES[getattr(encoding, "OUTCOME", "symbols")]
+        outcome = getattr(encoding, "OUTCOME", "symbols")
+        outcome = OUTCOMES[outcome] if isinstance(outcome, str) else outcome
         learner = Learner(
             self,
             model.module(),

@@ -1,10 +1,12 @@
 """The chorales that ship in music21, against counts that its own parser gave."""
 
+import jax
 import numpy as np
 import pytest
 
 from research import data
 from research.data import chorales
+from research.encodings import notes
 from research.experiment import Data
 
 
@@ -22,6 +24,15 @@ def test_they_are_those_that_music21_s_own_parser_reads(splits):
     keys = frames.any(0).nonzero()[0] + 21
     assert (keys.min(), keys.max()) == (36, 81)
     assert frames.sum(1).mean() == pytest.approx(3.873, abs=5e-4)
+
+
+def test_each_chord_can_be_written_note_by_note_and_read_back(splits):
+    frames = np.concatenate([*splits["train"], *splits["test"]])
+    falling = [np.flatnonzero(frame)[::-1] + 1 for frame in frames]
+    written = np.asarray(jax.jit(notes.symbols)(frames))
+    want = [[*chord, *[0] * (notes.VOICES - len(chord))] for chord in falling]
+    np.testing.assert_array_equal(written, want)
+    np.testing.assert_array_equal(jax.jit(notes.frames_of)(written), frames)
 
 
 def test_no_chorale_is_on_both_sides_in_any_key(splits):

@@ -315,7 +315,7 @@ def test_a_backend_that_cannot_is_told_before_training():
         run.refuse("rows", rows)
 
 
-@pytest.mark.parametrize("encoding", ["pixels", "frames", "series"])
+@pytest.mark.parametrize("encoding", ["pixels", "frames", "notes", "series"])
 def test_a_model_that_reads_ahead_predicts_nothing_that_follows(encoding):
     model = stacked_lstm.Model(bidirectional=True)
     with pytest.raises(UserError, match=r"--model.bidirectional reads what follows"):
