@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from research.metrics.measured import Measured
 from research.reports import coverage, overlap
+from research.reports.kinds import KINDS
 from research.reports.longer import longer
 from research.reports.numbers import duration, listing, number, span, times
 from research.reports.runs import Run
 from research.reports.strengths import CLOSE, LIKELIHOODS, strengths
-from research.reports.table import KINDS
 
 COPIED = 0.6  # the copying test's low end, beyond which copies are spoken of
 

@@ -1,4 +1,9 @@
+import numpy as np
+
+from research.data import adding, addition, copy_memory, sorting
+from research.metrics import music, text
 from research.metrics.measured import Measured
+from research.reports.kinds import KINDS
 from research.reports.runs import read_runs
 from research.reports.table import best_places, table
 
@@ -32,6 +37,16 @@ def test_a_metric_of_a_fork_has_a_row_of_its_own(comparison):
     assert row.name == "stroke width"
     assert row.note == "pixels; 70 against 9 real samples"
     assert row.cells[0].value == "2.50"
+
+
+def test_what_predicts_without_a_network_is_named_as_people_would():
+    letters = np.frombuffer(b"in the beginning", np.uint8)
+    chords = [np.eye(4, dtype=bool)] * 2
+    found = text.memoryless(letters, letters) | music.memoryless(chords, chords)
+    for data in (adding, addition, copy_memory, sorting):
+        found |= data.memoryless(5)
+    assert len(found) == 7
+    assert set(found) < set(KINDS)
 
 
 def test_the_best_shares_its_place_with_those_within_its_interval():
