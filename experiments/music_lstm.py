@@ -6,10 +6,11 @@ training by up to three keys. `--task.encoding frames --model.classes 88` predic
 key of a frame by itself, as Chung 2014.
 
 Cost: about two minutes on two CPU cores, by either budget: of pieces set aside a frame
-cost 4.7 nats after 1,200 steps and 4.9 after 3,000.
-Expected: 4.81 nats a held-out frame (keys counted apart: 11.5); 29 % of what it draws,
-by progressions, is real (of other real pieces 52 %). With every key by itself, 64 units
-and 2,000 steps, it was 9.07 nats and 0.09 %.
+cost 4.77 nats after 1,500 steps, 4.88 after 3,000 and 4.75 after 2,500 with a quarter
+dropped.
+Expected: 4.81 nats a held-out frame (keys counted apart: 11.5), with seed 1 4.76; 29 %
+of what it draws, by progressions, is real with both seeds (of other real pieces 52 %).
+With every key by itself, 64 units and 2,000 steps, it was 9.07 nats and 0.09 %.
 Run:  launch/run train music_lstm
 """
 

@@ -21,9 +21,9 @@ VOICES = 4  # steps of a frame, and the most keys that sound in it: a chorale's
 SYMBOLS = KEYS + 1  # 0: no further key; n: key n − 1
 # Keys up or down that a piece is moved by in training. Nats a frame of pieces that
 # were set aside of the training ones, with 64 units: unmoved 5.4 after 400 updates and
-# 6.0 after 1,600, learned by heart; moved by 6, 5.1 after 1,500. With 128 units 3 and 6
-# cost as much, 4.7 and 4.8, but by 6 pieces leave their register: features 0.06 away,
-# not 0.04.
+# 6.0 after 1,600, learned by heart; moved by 6, 5.1 after 1,500. With 128 units it is
+# 4.77 by 3 and 4.75 by 6, but by 6 pieces leave their register: features 0.063 away
+# instead of 0.038.
 REACH = 3
 
 
