@@ -11,8 +11,10 @@ from research.bench import killable
 
 ROOT = Path(__file__).parents[3]
 STARTS = """
-import functools, subprocess, sys, time
+import functools, signal, subprocess, sys, time
 from research.bench import killable
+# A shell's background jobs, such as this suite may be one of, are born deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 shell = functools.partial(subprocess.check_output, shell=True, text=True)
 list(killable.each(shell, sys.argv[1:], lambda _: 60.0, time.monotonic() + 60))
 """
