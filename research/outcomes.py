@@ -26,10 +26,12 @@ class Outcome(NamedTuple):
     `losses(outputs, targets, smoothing)` → loss of each target, 0 where it is not
       scored, and the mask of those that are: both float32, [batch] or [batch, time].
     `measures(outputs, targets)` → what else is told of each target, same shape.
+    `smooths`: whether a smoothing other than 0 means anything to it.
     """
 
     losses: Callable[[jax.Array, jax.Array, float], tuple[jax.Array, jax.Array]]
     measures: Callable[[jax.Array, jax.Array], Metrics]
+    smooths: bool = False
 
 
 def cross_entropy(
@@ -143,7 +145,7 @@ def _nothing(outputs, targets):
 
 
 OUTCOMES = {
-    "symbols": Outcome(_symbol_losses, _symbol_measures),
+    "symbols": Outcome(_symbol_losses, _symbol_measures, smooths=True),
     "frames": Outcome(_frame_losses, _nothing),
     "numbers": Outcome(_number_losses, _number_measures),
     "vectors": Outcome(_vector_losses, _nothing),

@@ -12,7 +12,6 @@ import optax
 
 from research import parts
 from research.accumulation import accumulated
-from research.errors import UserError
 from research.optimizers import Optimizer
 from research.outcomes import OUTCOMES, Outcome
 from research.task import (
@@ -25,6 +24,7 @@ from research.task import (
     refuse_model_without,
     refuse_reading_ahead,
 )
+from research.tasks._fitting import Entries, refuse_data, refuse_smoothing
 from research.training.axes import BATCH
 
 
@@ -46,11 +46,6 @@ class Supervised:
     ) -> Task:
         """The task for a model part with `module()`; its encoding knows the medium."""
         del medium
-        if not 0 <= self.label_smoothing < 1:
-            raise UserError(
-                f"--task.label-smoothing is {self.label_smoothing}: a share lies "
-                f"in [0, 1)"
-            )
         refuse_model_without(model, "module")
         encoding = parts.find("research.encodings", self.encoding)
         draws, draws_shaped = (
@@ -60,6 +55,7 @@ class Supervised:
             refuse_reading_ahead(model)
         outcome = getattr(encoding, "OUTCOME", "symbols")
         outcome = OUTCOMES[outcome] if isinstance(outcome, str) else outcome
+        refuse_smoothing(self.label_smoothing, self.encoding, outcome)
         learner = Learner(
             self,
             model.module(),
@@ -76,23 +72,7 @@ class Supervised:
             draw_shaped=learner.draw_shaped if draws_shaped else None,
             as_drawn=getattr(encoding, "as_drawn", None),
             parameters=_parameters,
-            check=functools.partial(_refuse_data, model, encoding),
-        )
-
-
-class Entries(dict):
-    """A batch that an encoding reads; a UserError for what the data does not have."""
-
-    def __init__(self, batch: Batch, encoding: ModuleType):
-        """Takes the batch, and the encoding that reads it."""
-        super().__init__(batch)
-        self._encoding = encoding.__name__
-
-    def __missing__(self, name: str):
-        found = ", ".join(map(repr, self))
-        raise UserError(
-            f"{self._encoding} reads {name!r} of the data, whose batches hold {found} "
-            f"alone: take other --data, or another --task.encoding"
+            check=functools.partial(refuse_data, model, encoding),
         )
 
 
@@ -230,43 +210,6 @@ def at_targets(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     if outputs.ndim < 3 or targets.ndim < 2:
         return outputs
     return outputs[:, outputs.shape[1] - targets.shape[1] :]
-
-
-def _refuse_data(model: Any, encoding: ModuleType, dataset: Any) -> None:
-    own = getattr(encoding, "DATA", None)
-    if own not in (None, getattr(dataset, "name", None)):
-        raise UserError(
-            f"--task.encoding {own} reads what --data.name {own} makes, and nothing "
-            f"else: take that, or another --task.encoding"
-        )
-    _refuse_outputs(model, encoding, dataset)
-
-
-def _refuse_outputs(model: Any, encoding: ModuleType, dataset: Any) -> None:
-    """Raises UserError for a model that gives fewer than it needs, or more."""
-    if not hasattr(encoding, "outputs_needed"):
-        _refuse_few_classes(model, encoding, dataset)
-        return
-    needed = encoding.outputs_needed(dataset)
-    if (classes := getattr(model, "classes", needed)) != needed:
-        raise UserError(
-            f"--model.classes {classes}: {encoding.__name__} needs {needed} outputs a "
-            f"step for this data; give --model.classes {needed}"
-        )
-
-
-def _refuse_few_classes(model: Any, encoding: ModuleType, dataset: Any) -> None:
-    """A target beyond the logits would cost nothing, and be learned by nobody."""
-    if getattr(encoding, "OUTCOME", "symbols") != "symbols":
-        return
-    symbols = getattr(encoding, "SYMBOLS", None)
-    needed = symbols or getattr(dataset, "LABELS", 0)
-    classes = getattr(model, "classes", needed)
-    if classes < needed:
-        whose = "the encoding's symbols" if symbols else "the data's labels"
-        raise UserError(
-            f"--model.classes {classes} is fewer than {whose}: give {needed} or more"
-        )
 
 
 def _parameters(state: SupervisedState) -> dict[str, int]:

@@ -184,6 +184,13 @@ def test_a_share_outside_of_0_and_1_is_refused(share):
         linear_task(share)
 
 
+@pytest.mark.parametrize("encoding", ["frames", "adding", "series"])
+def test_smoothing_of_what_has_no_classes_is_refused(encoding):
+    task = Supervised(encoding, label_smoothing=0.1)
+    with pytest.raises(UserError, match=rf"is 0.1, and .* {encoding} has no classes"):
+        task.build(stacked_lstm.Model(), Optimizer(), 1)
+
+
 def test_an_unknown_encoding_is_refused():
     near = "research/encodings has no 'pixel'; did you mean 'pixels'"
     with pytest.raises(UserError, match=near):
