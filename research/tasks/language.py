@@ -32,6 +32,7 @@ from research.task import (
     refuse_model_without,
     refuse_reading_ahead,
 )
+from research.tasks._streams import kept, recalled, restarted
 from research.training.axes import BATCH
 
 BEGIN = 10  # a line's end: what stands before a text, of a training text that has any
@@ -44,6 +45,9 @@ class Language:
 
     carry: bool = True
     """the state goes on from a step to the next; False starts each window at zero"""
+    restart: float = 0.0
+    """share of windows that start at zero all the same, as texts do that are drawn or
+    held out (Melis 2018 has 0.01): what only ever went on may run away from there"""
     sampling: Sampling = dataclasses.field(default_factory=Sampling)
     """how the samples of checkpoints and of the final metrics are drawn"""
     draw_length: int = 200
@@ -63,6 +67,8 @@ class Language:
             reads what it predicts.
         """
         self.sampling.refuse_wrong("--task.sampling.")
+        if not 0 <= self.restart <= 1:
+            raise UserError(f"--task.restart is {self.restart}: a share lies in [0, 1]")
         if self.draw_length < 1:
             raise UserError(f"--task.draw-length is {self.draw_length}: give 1 or more")
         if medium is not None and medium.ENTRY != "tokens":
@@ -136,6 +142,9 @@ class Reader:
     ) -> tuple[LanguageState, Metrics]:
         """One update on the devices' mean gradient over the windows of this step."""
         noise = jax.random.fold_in(key, jax.lax.axis_index(BATCH))
+        if self.config.restart:
+            again = restarted(key, batch["row"], self.config.restart)
+            batch = batch | {"fresh": batch["fresh"] | again}
 
         def loss(params, memory, batch, noise):
             inputs, targets = batch["tokens"][:, :-1], batch["tokens"][:, 1:]
@@ -155,7 +164,7 @@ class Reader:
             (value, (after, right)), gradient = jax.value_and_grad(loss, has_aux=True)(
                 state.params, memory, batch, own
             )
-            memory = _kept(memory, after, batch["row"])
+            memory = kept(memory, after, batch["row"])
             return 1.0, gradient, memory, {"loss": value, "accuracy": right}
 
         gradient, memory, told = accumulated(
@@ -174,7 +183,7 @@ class Reader:
         stays: the text goes on a window later.
         """
         recalled = self._recalled(state.memory, batch)
-        return state._replace(memory=_kept(state.memory, recalled, batch["row"]))
+        return state._replace(memory=kept(state.memory, recalled, batch["row"]))
 
     def evaluate(self, state: LanguageState, batch: Batch) -> Metrics:
         """Of each held-out window, from the zero state, after its context."""
@@ -215,16 +224,8 @@ class Reader:
         return self.module.start(streams)  # type: ignore[attr-defined]
 
     def _recalled(self, memory: Any, batch: Batch) -> Any:
-        """The state of this device's streams, zero where one begins."""
-        if not self.config.carry:
-            return self._start(len(batch["row"]))
         fresh = self._start(len(batch["row"]))
-
-        def rows(kept, zero):
-            begins = batch["fresh"].reshape(-1, *[1] * (zero.ndim - 1))
-            return jnp.where(begins, zero, kept[batch["row"]])
-
-        return jax.tree.map(rows, memory, fresh)
+        return recalled(memory, fresh, batch) if self.config.carry else fresh
 
 
 def begin_of(text: np.ndarray) -> int:
@@ -248,18 +249,3 @@ def _refuse_few_symbols(model: Any, dataset: Any) -> None:
                 f"--model.{field} {count} is fewer than the bytes that a text is of: "
                 f"give {SYMBOLS}"
             )
-
-
-def _kept(memory: Any, after: Any, row: jax.Array) -> Any:
-    """All streams' states, those of every device put in their rows.
-
-    Every device keeps all of them, a few kilobytes, so that a checkpoint of one device
-    is a checkpoint of the run, on any number of devices.
-    """
-    rows = jax.lax.all_gather(row, BATCH, tiled=True)
-
-    def put(kept, new):
-        everyone = jax.lax.all_gather(new, BATCH, tiled=True)
-        return kept.at[rows].set(everyone.astype(kept.dtype))
-
-    return jax.tree.map(put, memory, after)

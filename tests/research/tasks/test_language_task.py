@@ -19,6 +19,7 @@ from research.models.lstm import Lstm
 from research.optimizers import Optimizer
 from research.sampling import Sampling
 from research.sources.streams import Text
+from research.tasks._streams import restarted
 from research.tasks.language import Language
 from research.training.axes import BATCH
 from research.training.job import Job, prepare, with_settings
@@ -123,6 +124,8 @@ def test_windows_with_a_carried_state_are_one_long_reading(text):
     _, cold = trained(task_of(carry=False), text, 5, 1)
     np.testing.assert_allclose(cold[0], losses[0], rtol=1e-6)
     assert np.abs(np.subtract(cold, losses))[1:].min() > 1e-6
+    _, always = trained(task_of(restart=1.0), text, 5, 1)
+    np.testing.assert_allclose(always, cold, rtol=1e-6)
 
 
 def test_the_gradient_stops_at_the_window(text):
@@ -146,9 +149,9 @@ def test_the_gradient_stops_at_the_window(text):
     )
 
 
-@pytest.mark.parametrize("devices", [2, 4])
-def test_the_number_of_devices_changes_nothing(text, devices):
-    task = task_of(rate=0.5)
+@pytest.mark.parametrize(("devices", "restart"), [(2, 0.5), (4, 0.0)])
+def test_the_number_of_devices_changes_nothing(text, devices, restart):
+    task = task_of(rate=0.5, restart=restart)
     one, losses = trained(task, text, 4, 1)
     many, others = trained(task, text, 4, devices)
     np.testing.assert_allclose(others, losses, rtol=1e-5)
@@ -157,6 +160,17 @@ def test_the_number_of_devices_changes_nothing(text, devices):
     half, _ = trained(task, text, 2, devices)
     rest, _ = trained(task, text, 2, 1, state=half)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), rest, one)
+
+
+def test_windows_start_at_zero_as_often_as_is_said():
+    first, second = (
+        restarted(jax.random.key(n), jnp.arange(4_000), 0.3) for n in (0, 1)
+    )
+    error = np.sqrt(0.3 * 0.7 / 4_000)
+    np.testing.assert_allclose([first.mean(), second.mean()], 0.3, atol=4 * error)
+    np.testing.assert_allclose((first & second).mean(), 0.09, atol=4 * error)
+    with pytest.raises(UserError, match=r"--task.restart is 1.5: a share lies"):
+        task_of(restart=1.5)
 
 
 def test_a_restarted_run_is_the_same_to_the_bit(text):
