@@ -8,6 +8,7 @@ nor that blocks never wait for ever on a device. Nor does what other sources of 
 import functools
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +134,13 @@ def key(sweep: gpu_tiles.Sweep, tiles: int) -> str:
 @functools.cache
 def kernel() -> str:
     """Of the sources that a launch is made of, and its cut."""
-    files = [Path(__file__).with_name(f"{name}.py") for name in KERNEL]
-    text = "".join(file.read_text() for file in files)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hash_of([Path(__file__).with_name(f"{name}.py") for name in KERNEL])
+
+
+def hash_of(files: Iterable[Path]) -> str:
+    """Of their bytes, one after another."""
+    content = b"".join(file.read_bytes() for file in files)
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,6 @@ is killed if blocks wait for ever. The file is written after each part, and a se
 goes on where the first ended: commit it.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -213,8 +212,8 @@ def begun(device: str, path: Path) -> Report:
 
 def sources() -> str:
     """Of all that is timed: one run goes on with another's of the same."""
-    files = sorted((device_tests.ROOT / "kernels" / "lstm").glob("*.py"))
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
+    files = (device_tests.ROOT / "kernels" / "lstm").glob("*.py")
+    return gpu_measured.hash_of(sorted(files))
 
 
 def installed() -> Iterator[tuple[str, str]]:

@@ -34,8 +34,12 @@ def encode(
     inputs = jnp.pad(frames[:, :-1], ((0, 0), (1, 0), (0, 0))).astype(jnp.float32)
     if "lengths" not in batch:
         return inputs, frames
-    valid = jnp.arange(frames.shape[1]) < batch["lengths"][:, None]
-    return inputs, jnp.where(valid[..., None], frames, -1)
+    return inputs, jnp.where(within(batch)[..., None], frames, -1)
+
+
+def within(batch: dict[str, jax.Array]) -> jax.Array:
+    """Which frames of a padded batch are its pieces' own: bool [batch, time]."""
+    return jnp.arange(batch["frames"].shape[1]) < batch["lengths"][:, None]
 
 
 def outputs_needed(dataset: Any) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from research.encodings.frames import DRAWN, Predict
+from research.encodings.frames import DRAWN, Predict, within
 from research.errors import UserError
 from research.outcomes import Outcome
 from research.sources.piano_rolls import KEYS
@@ -47,8 +47,7 @@ def encode(
     width = frames.shape[-1]
     inputs = features(before[:, :, None], written[:, :, None] * above, places, width)
     if "lengths" in batch:
-        valid = jnp.arange(frames.shape[1]) < batch["lengths"][:, None]
-        written = jnp.where(valid[..., None], written, -1)
+        written = jnp.where(within(batch)[..., None], written, -1)
     rows = len(frames), frames.shape[1] * VOICES
     return inputs.reshape(*rows, -1), written.reshape(rows)
 

@@ -5,18 +5,16 @@ the values of the step before, the model is told whether there are any: before t
 first there are none, and none where a value is missing (NaN).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from research.encodings.frames import Predict, within
 from research.errors import UserError
 from research.outcomes import gaussian_draw, gaussian_outputs
 
 OUTCOME = "vectors"
-
-Predict = Callable[[jax.Array, Any], tuple[jax.Array, Any]]
 
 
 def encode(
@@ -32,8 +30,7 @@ def encode(
     del keys
     frames = batch["frames"]
     if "lengths" in batch:
-        valid = jnp.arange(frames.shape[1]) < batch["lengths"][:, None]
-        frames = jnp.where(valid[..., None], frames, jnp.nan)
+        frames = jnp.where(within(batch)[..., None], frames, jnp.nan)
     before = jnp.pad(frames[:, :-1], ((0, 0), (1, 0), (0, 0)), constant_values=jnp.nan)
     return seen(before), frames
 

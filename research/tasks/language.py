@@ -182,8 +182,8 @@ class Reader:
         The next step would go on with the stream before. Within a stream its state
         stays: the text goes on a window later.
         """
-        recalled = self._recalled(state.memory, batch)
-        return state._replace(memory=kept(state.memory, recalled, batch["row"]))
+        before = self._recalled(state.memory, batch)
+        return state._replace(memory=kept(state.memory, before, batch["row"]))
 
     def evaluate(self, state: LanguageState, batch: Batch) -> Metrics:
         """Of each held-out window, from the zero state, after its context."""
