@@ -18,6 +18,7 @@ from kernels.lstm.backend import Core
 from kernels.lstm.cases import Shape
 from kernels.lstm.gpu_contestants import (
     LAUNCHES,
+    OURS,
     YARDSTICKS,
     contestants,
     repeated,
@@ -116,18 +117,17 @@ def rows(
     shape: Shape,
     dtype: str,
     device: str,
-    beside: tuple[str, ...] = YARDSTICKS,
+    timed: tuple[str, ...] = (*OURS, *YARDSTICKS),
     runs: int = RUNS,
 ) -> Iterator[dict[str, Any]]:
     """One row for each contestant that can, forward and forward+backward.
 
     Args:
-      beside: the yardsticks that take part.
+      timed: who takes part, if it can.
     """
     for what in WHAT:
         able = contestants(shape, dtype, what == WHAT[1])
-        wanted = (name for name in able if name in beside or name not in YARDSTICKS)
-        calls, failed = working({name: able[name] for name in wanted})
+        calls, failed = working({n: make for n, make in able.items() if n in timed})
         taken = measure.interleaved(calls, runs)
         taken = {name: times / LAUNCHES for name, times in taken.items()}
         for backend in calls:
@@ -170,8 +170,10 @@ def working(
     return able, failed
 
 
-def fastest(shape: Shape, dtype: str, card: Card, runs: int = 5) -> dict[str, int]:
-    """Cells of a block, the fastest of those that fit, by gpu_measured's key.
+def searched(
+    shape: Shape, dtype: str, card: Card, runs: int = 5
+) -> dict[str, dict[str, float]]:
+    """Microseconds a step of each sweep, by gpu_measured's key and a cut's name.
 
     Raises:
       RuntimeError: none of them runs, and why the first does not.
@@ -180,15 +182,21 @@ def fastest(shape: Shape, dtype: str, card: Card, runs: int = 5) -> dict[str, in
     for sweep in gpu_tiles.sweeps(shape.case(dtype)):
         cuts = gpu_tiles.cuts(sweep, card)
         calls, failed = working(
-            {str(cut.walk.cells): functools.partial(_swept, sweep, cut) for cut in cuts}
+            {cut.walk.name: functools.partial(_swept, sweep, cut) for cut in cuts}
         )
         if failed and not calls:
             raise RuntimeError(f"no cut runs: {next(iter(failed.values()))}")
         if calls:
             taken = measure.interleaved(calls, runs)
-            best = min(taken, key=lambda name: np.median(taken[name]))
-            found[gpu_measured.key(sweep, cuts[0].tiles)] = int(best)
+            a_step = 1e3 / LAUNCHES / shape.time
+            medians = {n: float(np.median(t)) * a_step for n, t in taken.items()}
+            found[gpu_measured.key(sweep, cuts[0].tiles)] = medians
     return found
+
+
+def fastest(searched: dict[str, dict[str, float]]) -> dict[str, str]:
+    """The name of the fastest cut of each sweep."""
+    return {key: min(of, key=of.__getitem__) for key, of in searched.items()}
 
 
 def _swept(sweep: Sweep, cut: Cut) -> measure.Call:

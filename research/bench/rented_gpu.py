@@ -2,8 +2,9 @@
 
 Tests marked gpu, the search for the fastest cuts, the LSTM beside torch and others, the
 GAN's step beside torch: part after part, what decides the most first, in a process that
-is killed if blocks wait for ever. The file is written after each part, and a second run
-goes on where the first ended: commit it.
+is killed if blocks wait for ever. Tests mostly compile, so all but the stress tests run
+side by side. The file is written after each part, and a second run goes on where the
+first ended: commit it.
 """
 
 import importlib.util
@@ -13,6 +14,7 @@ import re
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -27,13 +29,16 @@ from research.errors import UserError
 # By the first word of a part: seconds that it may take.
 LIMITS = {"tests": 240.0, "flashrnn": 400.0}  # FlashRNN is compiled when it is called
 LIMIT = 150.0
-# Yardsticks that need packages besides jax have parts of their own: what stops those
-# takes nothing from ours.
-BESIDE = {
-    "table": ("xla", "jax.experimental.rnn"),
-    "torch": ("torch",),
-    "flashrnn": ("flashrnn",),
+# Who is timed in which kind of part. What needs packages besides jax is by itself: what
+# stops it takes nothing from ours.
+TIMED = {
+    "table": ("pallas_gpu", "xla", "jax.experimental.rnn"),
+    "cell": ("kernels.lstm.pallas_gpu_cell", "xla"),
+    "torch": ("pallas_gpu", "torch"),
+    "flashrnn": ("pallas_gpu", "flashrnn"),
 }
+SIDE_BY_SIDE = "tests side by side"
+TESTS = tuple(name for name in device_tests.TESTS if name != "stress")
 PACKAGES = ("jax", "jaxlib", "torch", "flashrnn")
 SIZES = {f"{shape} {dtype}": (shape, dtype) for shape, dtype in gpu_bench.shapes()}
 Report = dict[str, Any]
@@ -70,7 +75,7 @@ def rows(minutes: float = 25.0, folder: Path | None = None) -> Iterator[dict[str
         yield {"part": ended.part, "state": state}
         yield from (ended.value or {}).get("rows", ())
     if path.exists():
-        done = list(report["parts"].values()).count(killable.DONE)
+        done = sum(report["parts"].get(part) == killable.DONE for part in PARTS)
         state = f"commit it: {done} of {len(PARTS)} parts are done"
         yield {"part": str(path), "state": state}
 
@@ -97,16 +102,14 @@ def here() -> gpu_tiles.Card:
 def _parts() -> Iterator[str]:
     """The most telling first: what bfloat16 needs to be the default, of one size."""
     first, second, *_ = SIZES  # the published size, of which cuDNN's best is in float16
-    yield from ("tests stress", f"search {first}", f"table {first}")
-    yield from ("tests large", "tests bfloat16", "tests others")
+    yield from ("tests stress", f"search {first}", f"table {first}", SIDE_BY_SIDE)
     yield from (f"torch {first}", f"torch {second}")
     yield from _of_all_sizes("bfloat16", "search", "table")
     yield "gan step"
     yield from _of_all_sizes("bfloat16", "torch")
-    yield "tests float16"
     yield from _of_all_sizes("float16", "search", "table", "torch")
-    yield "tests float32"
-    yield from _of_all_sizes("float32", "table", "torch")
+    yield from _of_all_sizes("float32", "cell", "table", "torch")
+    yield f"cell {first}"
     if importlib.util.find_spec("flashrnn"):
         yield from _of_all_sizes("bfloat16", "flashrnn")
 
@@ -130,7 +133,8 @@ def work(part: str) -> Report:
     """What a part adds to the report; in a process of its own."""
     kind, _, size = part.partition(" ")
     if kind == "tests":
-        return device_tests.run(size, limit(part) - 20)._asdict()
+        names = TESTS if part == SIDE_BY_SIDE else (size,)
+        return tested(names, limit(part) - 20)
     if kind == "gan":
         from research.bench import gan_step
 
@@ -139,9 +143,10 @@ def work(part: str) -> Report:
     card = gpu_tiles.present("gpu")
     assert card is not None  # rows() has asked
     if kind == "search":
-        found: Report = {"cells": gpu_bench.fastest(shape, dtype, card)}
+        searched = gpu_bench.searched(shape, dtype, card)
+        found: Report = {"cuts": gpu_bench.fastest(searched), "searched": searched}
     else:
-        timed = list(gpu_bench.rows(shape, dtype, card.name, BESIDE[kind]))
+        timed = list(gpu_bench.rows(shape, dtype, card.name, TIMED[kind]))
         if all("failed" in row for row in timed):  # of the machine, not of a contestant
             raise RuntimeError(f"nothing runs: {timed[0]['failed']}")
         found = {"rows": timed}
@@ -149,15 +154,27 @@ def work(part: str) -> Report:
     return found
 
 
+def tested(names: tuple[str, ...], seconds: float) -> Report:
+    """Kinds of device_tests, each in a process of its own, all at once."""
+    with ThreadPoolExecutor(len(names)) as threads:
+        outcomes = threads.map(lambda which: device_tests.run(which, seconds), names)
+        ended = dict(zip((f"tests {which}" for which in names), outcomes, strict=True))
+    states = {outcome.state for outcome in ended.values()} - {killable.DONE}
+    return {
+        "state": max(states, default=killable.DONE),  # killed before failed
+        "parts": {part: outcome.state for part, outcome in ended.items()},
+        "failed": {part: outcome.failed for part, outcome in ended.items()},
+    }
+
+
 def add(report: Report, ended: killable.Ended) -> str:
     """What a part gave, and what became of it, which it returns."""
     found = ended.value or {}
     state = found.get("state", ended.state)  # of tests
-    report["parts"][ended.part] = state
-    report["cells"] |= found.get("cells", {})
+    report["parts"] |= {ended.part: state} | found.get("parts", {})
+    for name in ("failed", "cuts", "searched"):
+        report[name] |= found.get(name, {})
     report["rows"] += found.get("rows", [])
-    if "failed" in found:
-        report["failed"][ended.part] = found["failed"]
     return state
 
 
@@ -177,7 +194,9 @@ def given_up(report: Report, part: str) -> bool:
     hung = [
         _kind(other)
         for other, state in report["parts"].items()
-        if state.startswith(killable.KILLED) and _kind(other) in gpu_measured.OURS
+        if state.startswith(killable.KILLED)
+        and _kind(other) in gpu_measured.OURS
+        and other != SIDE_BY_SIDE  # one of its own has the same state
     ]
     if _kind(part) == "gan":
         return False
@@ -206,7 +225,7 @@ def begun(device: str, path: Path) -> Report:
         when = re.sub(r"\D", "", last.get("measured", ""))
         path.replace(path.with_suffix(f".{when}.before"))
     measured = datetime.now(UTC).isoformat(timespec="seconds")
-    results = {"parts": {}, "failed": {}, "cells": {}, "rows": []}
+    results = {"parts": {}, "failed": {}, "cuts": {}, "searched": {}, "rows": []}
     return made | {"measured": measured} | results
 
 

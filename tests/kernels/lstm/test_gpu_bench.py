@@ -65,7 +65,12 @@ def test_a_search_that_nothing_comes_of_says_why(monkeypatch):
     monkeypatch.setattr(gpu_bench, "working", lambda _: ({}, {"16": "no ptxas"}))
     shape = Shape("row", 1000, 16, 768, 768)
     with gpu_tiles.compiling_for(H100), pytest.raises(RuntimeError, match="no ptxas"):
-        gpu_bench.fastest(shape, "bfloat16", H100)
+        gpu_bench.searched(shape, "bfloat16", H100)
+
+
+def test_the_fastest_cut_of_each_sweep():
+    times = {"768 1 bfloat16 forward": {"16 cells": 2.5, "8 cells": 2.25, "32": 9.0}}
+    assert gpu_bench.fastest(times) == {"768 1 bfloat16 forward": "8 cells"}
 
 
 def test_a_time_is_that_of_one_launch_of_many(monkeypatch):

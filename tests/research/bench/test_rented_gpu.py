@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import textwrap
+import threading
 
 import jax
 import pytest
@@ -45,6 +46,8 @@ def test_without_a_gpu_it_ends_in_one_line(capsys, monkeypatch):
         monkeypatch.setattr(jax, "default_backend", fail)
 
 
+SIDE_BY_SIDE = rented_gpu.SIDE_BY_SIDE
+FAILED = {"tests large": ["one[a b]"]}
 HANGS = "table h1024_b256_t128 bfloat16"
 
 
@@ -55,12 +58,15 @@ def done(monkeypatch):
 
     def work(part: str) -> dict:
         asked.append(part)
-        if part == "tests large":
-            return {"state": f"failed: {len(asked)}", "failed": ["one[a b]"]}
+        if part == SIDE_BY_SIDE:
+            state = f"failed: {len(asked)}"
+            parts = {"tests large": state, "tests others": "done"}
+            return {"state": state, "parts": parts, "failed": FAILED}
         if part.startswith("tests"):
-            return {"state": "done", "failed": []}
+            return {"state": "done", "failed": {}}
         if part.startswith("search"):
-            return {"cells": {f"{part} forward": 16}}
+            key = f"{part} forward"
+            return {"cuts": {key: "16"}, "searched": {key: {"16": 1.5}}}
         return {"rows": [ROW]}
 
     def each(work, parts, limit, end):
@@ -85,11 +91,8 @@ def test_what_decides_the_most_is_first():
     parts = list(rented_gpu.PARTS)
     size = "h768_b16_t1024 bfloat16"
     assert parts[:3] == ["tests stress", f"search {size}", f"table {size}"]
-    needed = [f"tests {name}" for name in ("large", "bfloat16", "others")]
-    assert parts[3:6] == needed
-    assert parts.index("gan step") < parts.index("tests float32")
-    tests = {part.partition(" ")[2] for part in parts if part.startswith("tests")}
-    assert tests == {*device_tests.TESTS}
+    assert parts[3] == SIDE_BY_SIDE
+    assert {*rented_gpu.TESTS} == {*device_tests.TESTS} - {"stress"}
     tables = {part.partition(" ")[2] for part in parts if part.startswith("table")}
     assert tables == {f"{shape} {dtype}" for shape, dtype in gpu_bench.shapes()}
 
@@ -100,10 +103,12 @@ def test_each_part_is_written_and_another_run_goes_on(tmp_path, done):
     assert path.name == "nvidia_h100_80gb_hbm3.json"
     *first, last = (r for r in rented_gpu.rows(folder=tmp_path) if "part" in r)
     parts = json.loads(path.read_text())["parts"]
-    assert {r["part"]: r["state"] for r in first} == parts
+    told = {r["part"]: r["state"] for r in first}
+    large = {"tests large": told[SIDE_BY_SIDE], "tests others": "done"}
+    assert told | large == parts
     assert last["part"] == str(path)
-    assert last["state"].startswith(f"commit it: {len(parts) - 1} of ")
-    assert [*parts] == list(rented_gpu.PARTS)[: len(parts)]
+    assert last["state"].startswith(f"commit it: {len(told) - 1} of ")
+    assert [*told] == list(rented_gpu.PARTS)[: len(told)]
     assert len(parts) < len(rented_gpu.PARTS) / 2
     for told in (r for _ in range(2) for r in rented_gpu.rows(folder=tmp_path)):
         if "part" in told and told["part"] != str(path):
@@ -112,16 +117,19 @@ def test_each_part_is_written_and_another_run_goes_on(tmp_path, done):
     report = gpu_measured.read(tmp_path)[H100.name]
     # Nothing twice: what had failed was begun again, what hung was not.
     often = {part: done.count(part) for part in done if done.count(part) != 1}
-    assert often == {"tests large": 3}
+    assert often == {SIDE_BY_SIDE: 3}
     assert {*done} == {*rented_gpu.PARTS} - {HANGS}
     ended = dict.fromkeys(rented_gpu.PARTS, "done") | {HANGS: "killed: made up"}
     large = report["parts"]["tests large"]
     assert large.startswith("failed: ")
-    assert report["parts"] == ended | {"tests large": large}
-    assert report["failed"]["tests large"] == ["one[a b]"]
-    timed = [p for p in rented_gpu.PARTS if p.startswith(("table", "torch", "gan"))]
+    tests = {SIDE_BY_SIDE: large, "tests large": large, "tests others": "done"}
+    assert report["parts"] == ended | tests
+    assert report["failed"] == FAILED
+    kinds = ("gan", *rented_gpu.TIMED)
+    timed = [p for p in rented_gpu.PARTS if p.startswith(kinds)]
     assert len(report["rows"]) == len(timed) - 1
-    assert report["cells"]["search h1024_b16_t128 bfloat16 forward"] == 16
+    key = "search h1024_b16_t128 bfloat16 forward"
+    assert (report["cuts"][key], report["searched"][key]) == ("16", {"16": 1.5})
     assert report["versions"]["jax"] == jax.__version__
     assert report["kernel"] == gpu_measured.kernel()
 
@@ -143,8 +151,9 @@ def test_a_report_of_other_kernels_is_kept_and_not_gone_on_with(
     ("hang", "then"),
     [
         # Where tests hang nothing is timed; where two parts do no kernel is launched.
-        (["tests stress"], ["tests large", "tests bfloat16", "tests others"]),
-        (["tests stress", "tests large"], []),
+        (["tests stress"], [SIDE_BY_SIDE]),
+        ([SIDE_BY_SIDE, "tests large"], ["tests stress"]),
+        (["tests stress", SIDE_BY_SIDE, "tests large"], []),
         (["search h768_b16_t1024 bfloat16", "table h768_b16_t1024 bfloat16"], []),
         (["gan step"], ["tests stress"]),
     ],
@@ -175,6 +184,25 @@ def test_a_table_of_which_nothing_runs_is_not_done(monkeypatch):
         rented_gpu.work(part)
     monkeypatch.setattr(gpu_bench, "rows", lambda *_: iter([ROW, refused]))
     assert rented_gpu.work(part) == {"rows": [ROW, refused]}
+
+
+def test_kinds_of_tests_run_side_by_side(monkeypatch):
+    """Each waits until all have begun."""
+    all_there = threading.Barrier(len(rented_gpu.TESTS), timeout=10)
+    states = {"large": "failed: 1 failed", "others": "killed: nothing went on"}
+
+    def run(which, limit):
+        all_there.wait()
+        failed = ["one"] if which in states else []
+        return device_tests.Outcome(states.get(which, "done"), failed)
+
+    monkeypatch.setattr(device_tests, "run", run)
+    got = rented_gpu.work(SIDE_BY_SIDE)
+    assert got["state"] == "killed: nothing went on"  # none of it is begun again
+    assert got["parts"].keys() == {f"tests {name}" for name in rented_gpu.TESTS}
+    assert got["parts"]["tests large"] == "failed: 1 failed"
+    assert got["parts"]["tests float16"] == "done"
+    assert got["failed"]["tests large"] == ["one"]
 
 
 def test_skipped_is_not_passed():

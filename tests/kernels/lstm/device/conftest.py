@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from kernels import LstmState, lstm
@@ -28,7 +27,12 @@ def values_and_gradients(oracle, backend: str, case: Shape, dtype: str, gates: G
     want = oracle.forward(p)
     oracle.near(outputs._replace(c=0.0), want._replace(c=0.0), far_y)
     oracle.near(outputs.c, want.c, far_c)
-    oracle.near(gradient, oracle.gradient(p, p.cotangents), relative=far_gradient)
+    wanted = oracle.gradient(p, p.cotangents)
+    for name, (largest, rel) in oracle.distances(gradient, wanted).items():
+        # What a single number's terms have cancelled to is as far off as they are: by
+        # 2.4 % of 0.006 on an H200, whose tanh is one instruction.
+        alone = case.hidden == case.batch == 1
+        assert rel <= far_gradient or (alone and largest <= far_y / 10), (name, rel)
 
 
 def gradients_by_policy(oracle, backend: str, policy: str):
@@ -126,9 +130,16 @@ def gradient_of_the_gradient_norm(oracle, backend: str, dtype: str, relative: fl
 
 
 def same_bits(first: Any, again: Any):
-    """Asserts that two launches gave the same, bit for bit."""
+    """Asserts that two launches gave the same, bit for bit; compared on the device."""
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
-        assert np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        assert bool(jnp.array_equal(bits(a), bits(b)))
+
+
+def bits(array: jax.Array) -> jax.Array:
+    unsigned = {2: jnp.uint16, 4: jnp.uint32}[array.dtype.itemsize]
+    return jax.lax.bitcast_convert_type(array, unsigned)
 
 
 class Protocol(NamedTuple):
