@@ -2,7 +2,9 @@
 
 As gpu_forward.py, but here a block owns rows of wh, those of its cells, and what it
 needs of other blocks is dz: all gates' of a step. Each step's dz has a place of its own
-in global memory, where it is an output as well.
+in global memory, where it is an output as well. Four blocks of a cluster may share that
+product: each has one gate's columns of the rows of all four, and gives the others what
+it has summed for their cells.
 """
 
 from typing import Any
@@ -33,6 +35,7 @@ from kernels.lstm.gpu_exchange import (
     peepholes,
     product,
     rows_of,
+    shared,
     store_gates,
     tell_all,
 )
@@ -52,17 +55,18 @@ def backward(walk: Walk, ins: Refs, outs: Refs, own: Refs) -> None:
 
     def step(s: Any, state: tuple[jax.Array, jax.Array]):
         t, slot = walk.at(s), lax.rem(s, 2)
-
-        @pl.when(s + 1 < walk.time)
-        def _():
-            load(walk, ins, own, place, s + 1, 1 - slot)
-
         plgpu.barrier_wait(own["inputs_there"].at[slot])
         flags = own["flags"][slot] if "flags" in ins else None
         dz, dc = cotangents(squash, own, slot, state, peephole)
         show_dz(walk, outs, own, place, t, dz, flags)
+
+        @pl.when(s + 1 < walk.time)
+        def _():  # while the others' dz is under way
+            load(walk, ins, own, place, s + 1, 1 - slot)
+
         await_all(walk, own, place, s + 1)
-        dh = product(walk, outs["dz"].at[t, place.rows], walk.cells, own)
+        seen = outs["dz"].at[t, place.rows, place.columns(walk)]
+        dh = shared(walk, product(walk, seen, walk.columns, own), own, place)
         dh = dh if h_mask is None else dh * h_mask
         return before_step(flags, dh, dc, state)
 

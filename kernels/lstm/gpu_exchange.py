@@ -25,14 +25,24 @@ class Place(NamedTuple):
 
     block: Any
     tile: Any
+    part: Any  # of the product that its cluster shares
     rows: Any  # slices
     cells: Any
 
     @staticmethod
     def here(walk: Walk) -> "Place":
         block, tile = lax.axis_index("block"), lax.axis_index("tile")
+        part = 0
+        if walk.parts > 1:
+            part = lax.axis_index("part")
+            block = block * walk.parts + part
         rows = pl.ds(tile * walk.rows, walk.rows)
-        return Place(block, tile, rows, pl.ds(block * walk.cells, walk.cells))
+        return Place(block, tile, part, rows, pl.ds(block * walk.cells, walk.cells))
+
+    def columns(self, walk: Walk) -> Any:
+        """Of all gates' dz, those that this block's product is of."""
+        width = 4 * walk.blocks * walk.cells // walk.parts
+        return pl.ds(self.part * width, width)
 
     def gate(self, walk: Walk, n: int) -> Any:
         """The columns of its cells in gate n."""
@@ -150,10 +160,49 @@ def accumulate(walk: Walk, sums: Any, rows: Any, own: Refs) -> None:
 
             @pl.when((k > 0) & (after < pieces))
             def _():
+                if not alone:  # in the interpreter, which knows no warps
+                    meet_warps()
                 load(after, lax.rem(k - 1, walk.depth))
 
     lax.fori_loop(0, pieces, one, None)
     plgpu.wgmma_wait(0)
+
+
+def shared(walk: Walk, sums: jax.Array, own: Refs, place: Place) -> jax.Array:
+    """This block's columns of what the blocks of its cluster have summed, in order.
+
+    A part comes into a block's memory after it has told of the step's dz, and is read
+    before it tells of the next one's, by all its warps, which meet in between: no part
+    overtakes another.
+    """
+    if walk.parts == 1:
+        return sums
+    for n in range(walk.parts):
+        part = sums[:, n * walk.cells : (n + 1) * walk.cells]
+        give(part, own["parts"].at[place.part], n)
+    # Not plgpu.async_store_smem: every thread would tell each of the others by itself.
+    instruction("barrier.cluster.arrive.release.aligned;")
+    instruction("barrier.cluster.wait.acquire.aligned;")
+    total = own["parts"][0]
+    for n in range(1, walk.parts):
+        total += own["parts"][n]
+    return total
+
+
+def give(value: jax.Array, tile: Any, to: int) -> None:
+    """Writes a tile of another block of the cluster."""
+
+    @plgpu.inline_mgpu(arg_types=(plgpu.Layout.WGMMA, plgpu.RefType()))
+    def written(_, value, tile):
+        from jax._src.lib.mlir import ir
+        from jax._src.lib.mlir.dialects import arith, gpu
+        from jax.experimental.mosaic.gpu import utils
+
+        block = arith.constant(ir.IndexType.get(), to)
+        theirs = utils.get_cluster_ref(tile, gpu.Dimension.x, block)
+        value.store_untiled(theirs, optimized=False)
+
+    written(value, tile)  # pyright: ignore[reportCallIssue]  the first is Mosaic's
 
 
 def tell_all(walk: Walk, own: Refs, place: Place) -> None:
@@ -183,6 +232,18 @@ def await_all(walk: Walk, own: Refs, place: Place, times: Any) -> None:
         # way; and it orders memory within one block alone.
         instruction("barrier.cluster.wait.acquire.aligned;")
         order_copies()
+
+
+def meet_warps() -> None:
+    """Waits until all warps of the block have come so far."""
+
+    @plgpu.inline_mgpu()
+    def written(*_):
+        from jax.experimental.mosaic import gpu as mosaic
+
+        mosaic.warpgroup_barrier()
+
+    written()
 
 
 def order_copies() -> None:

@@ -8,6 +8,7 @@ nor that blocks never wait for ever on a device. Nor does what other sources of 
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ KERNEL = (
     "gpu_tiles",
 )
 WORTH = 1.5  # times as fast as the XLA scan, both sweeps
+COMMENT = re.compile(r"(?<!\S)#.*")
 NAME_IT = "name backend='pallas_gpu' to use it"
 UNMEASURED = f"no measurement of this case is committed yet; {NAME_IT}"
 # Kinds of a report's parts: what is ours alone in them is to blame if one has no end.
@@ -115,15 +117,19 @@ def _vouching(rows: list[Row], has: list[str]) -> list[Row]:
 def cut(
     sweep: gpu_tiles.Sweep, card: gpu_tiles.Card, folder: Path | None = None
 ) -> gpu_tiles.Cut | None:
-    """gpu_tiles.chosen, but with the cells that were the fastest on this card.
+    """gpu_tiles.chosen, but the one that was the fastest on this card.
 
     Of other sources too: which fit is not asked of a measurement.
     """
-    report = read(folder or FOLDER).get(card.name, {})
+    best = read(folder or FOLDER).get(card.name, {}).get("cuts", {})
     tiles, _ = gpu_tiles.row_tiles(sweep.batch)
-    best = report.get("cells", {}).get(key(sweep, tiles))
-    fastest = None if best is None else gpu_tiles.chosen(sweep, card, (best,))
-    return fastest or gpu_tiles.chosen(sweep, card)
+    # What was not searched of a dtype is cut as the other one, which is as wide.
+    for dtype in (sweep.dtype, *gpu_tiles.DTYPES):
+        name = best.get(key(sweep._replace(dtype=dtype), tiles))
+        fastest = name and gpu_tiles.chosen(sweep, card, name=name)
+        if fastest:
+            return fastest
+    return gpu_tiles.chosen(sweep, card)
 
 
 def key(sweep: gpu_tiles.Sweep, tiles: int) -> str:
@@ -138,8 +144,10 @@ def kernel() -> str:
 
 
 def hash_of(files: Iterable[Path]) -> str:
-    """Of their bytes, one after another."""
-    content = b"".join(file.read_bytes() for file in files)
+    """Of their lines, one after another; comments may change."""
+    lines = (line for file in files for line in file.read_text().splitlines())
+    said = (COMMENT.sub("", line).rstrip() for line in lines)
+    content = "\n".join(filter(None, said)).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 

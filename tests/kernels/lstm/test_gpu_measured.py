@@ -198,12 +198,14 @@ def test_the_fastest_cut_that_was_measured_is_taken(folder):
 
     cluster = CASE._replace(hidden=256, projected=256)
     assert (cells(CASE), cells(cluster)) == ([16, 16], [32, 32])
-    best = {f"{h} 1 bfloat16 forward": 8 for h in (256, 768)}
-    best["768 1 bfloat16 backward"] = 32
-    measured = report() | {"kernel": "another", "cells": best}
+    name = "{} cells, 1 parts".format
+    best = {f"{h} 1 bfloat16 forward": name(8) for h in (256, 768)}
+    best["768 1 bfloat16 backward"] = name(32)
+    measured = report() | {"kernel": "another", "cuts": best}
     (folder / "card.json").write_text(json.dumps(measured))
     assert (cells(CASE), cells(cluster)) == ([8, 16], [8, 32])
     assert cells(CASE, batch=65) == [16, 16]
+    assert cells(CASE, dtype="float16") == [8, 16]  # as wide as what was searched
 
 
 def test_the_kernels_name_is_of_all_that_a_launch_is_made_of():
@@ -231,3 +233,35 @@ def arrays():
 
 def told_taken(told: dict[str, str]) -> str:
     return next(name for name, word in told.items() if word == "taken")
+
+
+@pytest.mark.parametrize("device", sorted(gpu_measured.read(gpu_measured.FOLDER)))
+def test_what_is_committed_was_measured_of_this_kernel(device):
+    """Or it is the default nowhere: then measure again, and commit that."""
+    report = gpu_measured.read(gpu_measured.FOLDER)[device]
+    assert report["kernel"] == gpu_measured.kernel()
+    assert report["failed"].keys() == {
+        p for p in report["parts"] if p[:6] == "tests "
+    } - {"tests side by side"}
+    assert not any(report["failed"].values())
+    cards = {"NVIDIA H200": H100._replace(name="NVIDIA H200")}
+    case = CASE._replace(time=1024)
+    with gpu_tiles.compiling_for(cards[device]):
+        assert gpu_measured.unproven(case) is None
+        assert gpu_measured.unproven(case._replace(resets=True)) is None
+        assert "no measurement" in str(gpu_measured.unproven(case._replace(time=1023)))
+        assert "no measurement" in str(gpu_measured.unproven(case._replace(hidden=64)))
+
+
+def test_other_comments_are_not_another_kernel(tmp_path):
+    """To measure again takes a GPU."""
+
+    def named(text: str) -> str:
+        file = tmp_path / "kernel.py"
+        file.write_text(text)
+        return gpu_measured.hash_of([file])
+
+    first = named("x = 1\ny = '#'\n")
+    assert named("# first\nx = 1  # one\n\n    # then\ny = '#'") == first
+    assert named("x = 1\ny = '!'\n") != first
+    assert named("x = 2\ny = '#'\n") != first
