@@ -44,6 +44,7 @@ class Task(NamedTuple):
       sample to the next one's, both ends included; None but for a task with noise that
       can be walked through.
     `check(dataset)` raises UserError for a data set that the task cannot learn from.
+    `refuse(arrays)` raises UserError for what a split holds that the task cannot take.
     `suited(arrays)` → the task for training data of these arrays; None: it is the same
       for all.
     `needs`: entries of a training batch that not every data set of the medium has.
@@ -64,6 +65,7 @@ class Task(NamedTuple):
     batches: int = 1
     walk: Callable[[Any, jax.Array, int], jax.Array] | None = None
     check: Callable[[Any], None] | None = None
+    refuse: Callable[[Any], None] | None = None
     suited: Callable[[Any], "Task"] | None = None
     needs: tuple[str, ...] = ()
     left_out: Callable[[Any, Batch], Any] | None = None

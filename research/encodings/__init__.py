@@ -11,4 +11,5 @@ of the data set's SHAPE, `draw_shaped(predict, start, keys, shape)`, and
 `as_drawn(images)` where it can draw only some. SYMBOLS says how many outputs a model
 has at least, or `outputs_needed(dataset)` exactly how many. DATA names the one data set
 that it can read, by that set's `name`: others' numbers would mean nothing to it.
+`refuse(arrays)` raises UserError for what a split holds that it cannot encode.
 """

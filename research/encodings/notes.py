@@ -7,6 +7,7 @@ order has no share, in the likelihood as in drawing: so the shares of all frames
 its keys as independent. Liang 2016 (BachBot) writes chorales in this order.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -56,22 +57,25 @@ def outputs_needed(dataset: Any) -> int:
     """A logit of each symbol.
 
     Raises:
-      UserError: no music, or music with a frame of more keys than can be written.
+      UserError: no music.
     """
     if getattr(dataset, "MEDIUM", "") != "music":
         raise UserError(
             "--task.encoding notes writes music, which the data is not: take "
             "--data.name chorales, or another --task.encoding"
         )
-    splits = [dataset.load(split).arrays["frames"] for split in ("train", "test")]
-    most = max(int(frames.sum(-1).max()) for frames in splits)
+    return SYMBOLS
+
+
+def refuse(arrays: Mapping[str, Any]) -> None:
+    """Raises UserError for a frame of more keys than can be written."""
+    most = int(arrays["frames"].sum(-1).max())
     if most > VOICES:
         raise UserError(
-            f"{dataset.name} sounds {most} keys at once, --task.encoding notes writes "
-            f"at most {VOICES}: take --task.encoding frames --model.classes {KEYS}, or "
+            f"{most} keys sound at once in this music, --task.encoding notes writes at "
+            f"most {VOICES}: take --task.encoding frames --model.classes {KEYS}, or "
             f"other --data"
         )
-    return SYMBOLS
 
 
 def transposed(frames: jax.Array, key: jax.Array) -> jax.Array:

@@ -73,6 +73,7 @@ class Supervised:
             as_drawn=getattr(encoding, "as_drawn", None),
             parameters=_parameters,
             check=functools.partial(refuse_data, model, encoding),
+            refuse=getattr(encoding, "refuse", None),
         )
 
 

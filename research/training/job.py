@@ -49,6 +49,9 @@ def prepare(name: str, experiment: Experiment) -> Job:
     dataset = data.find(experiment.data, experiment.batch_size)
     task = task_of(experiment, dataset)
     splits = [dataset.load(s, experiment.data.folder) for s in ("train", "test")]
+    if task.refuse is not None:
+        for split in splits:
+            task.refuse(split.arrays)
     task = suited(task, splits[0])
     if hasattr(experiment.model, "refuse_data"):
         experiment.model.refuse_data(splits[0].arrays)

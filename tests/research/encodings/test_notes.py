@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import music_lstm
 from research.data import digits
 from research.encodings import notes
 from research.errors import UserError
 from research.optimizers import Optimizer
 from research.sources.piano_rolls import PianoRolls
 from research.tasks.supervised import Supervised
+from research.training import job
 
 encode = jax.jit(lambda frames: notes.encode({"frames": frames}, None))
 losses = jax.jit(notes.losses, static_argnums=2)
@@ -198,20 +200,31 @@ def test_a_task_s_loss_is_of_a_frame_not_of_a_note():
     np.testing.assert_allclose(found["first_frame_nats"], want, rtol=1e-6)
 
 
+def chord(*keys: int) -> np.ndarray:
+    frames = np.zeros((3, 88), bool)
+    frames[1, list(keys)] = True
+    return frames
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_music_of_more_keys_at_once_is_refused(split):
-    four = np.zeros((3, 88), bool)
-    four[1, [0, 30, 60, 87]] = True
-    five = four.copy()
-    five[1, 40] = True
+def test_music_of_more_keys_at_once_is_refused(split, monkeypatch):
+    """Once it is read: settings are checked often, and by who reads no data."""
+    four, five = chord(0, 30, 60, 87), chord(0, 30, 40, 60, 87)
+    pieces = {"train": [four] * 4, "test": [four] * 4}
+    mine = PianoRolls("mine", lambda: pieces)
+    monkeypatch.setattr(job.data, "find", lambda *_: mine)
+    change = {"batch_size": 4, "score_pictures": 0}
+    settings = dataclasses.replace(music_lstm.experiment("minutes"), **change)
+    assert job.prepare("mine", settings).train.examples == 4
+    pieces[split] = [four, four, four, five]
+    with pytest.raises(UserError, match=r"5 keys sound at once .* at most 4: .* 88,"):
+        job.prepare("mine", settings)
+
+
+def test_what_is_no_music_is_refused_unread():
     task = Supervised("notes").build(EvenModel(), Optimizer(), 1)
-    fits = PianoRolls("mine", lambda: {"train": [four], "test": [four]})
-    task.check(fits)
-    many = {"train": [four], "test": [four]} | {split: [four, five]}
-    with pytest.raises(UserError, match=r"mine sounds 5 .* at most 4: take .* 88,"):
-        task.check(PianoRolls("mine", lambda: many))
     with pytest.raises(UserError, match="notes writes music, which the data is not"):
         task.check(digits)
     few = Supervised("notes").build(EvenModel(88), Optimizer(), 1)
     with pytest.raises(UserError, match=r"--model.classes 88: .* give .* 89"):
-        few.check(fits)
+        few.check(PianoRolls("mine", dict))
