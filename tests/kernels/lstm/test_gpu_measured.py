@@ -39,7 +39,7 @@ def report(ratio: float = 2.0, stress: str = "done", **row) -> dict:
         "device": H100.name,
         "kernel": gpu_measured.kernel(),
         "parts": {"gan step": "killed: no network", "tests stress": stress} | PASSED,
-        "cells": {},
+        "cuts": {},
         "rows": [measured | row],
     }
 
@@ -237,16 +237,15 @@ def told_taken(told: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("device", sorted(gpu_measured.read(gpu_measured.FOLDER)))
 def test_what_is_committed_was_measured_of_this_kernel(device):
-    """Or it is the default nowhere: then measure again, and commit that."""
+    """Or it is the default nowhere: measure again, or take the file away."""
     report = gpu_measured.read(gpu_measured.FOLDER)[device]
     assert report["kernel"] == gpu_measured.kernel()
     assert report["failed"].keys() == {
         p for p in report["parts"] if p[:6] == "tests "
     } - {"tests side by side"}
     assert not any(report["failed"].values())
-    cards = {"NVIDIA H200": H100._replace(name="NVIDIA H200")}
     case = CASE._replace(time=1024)
-    with gpu_tiles.compiling_for(cards[device]):
+    with gpu_tiles.compiling_for(H100._replace(name=device)):
         assert gpu_measured.unproven(case) is None
         assert gpu_measured.unproven(case._replace(resets=True)) is None
         assert "no measurement" in str(gpu_measured.unproven(case._replace(time=1023)))
