@@ -51,6 +51,26 @@ class Grid(NamedTuple):
         return pl.BlockSpec(shape, index, pipeline_mode=pl.Buffered(1))
 
 
+def sweep_of(
+    core: Core, size: tuple[int, int], keep: str | None, backward: bool
+) -> Sweep:
+    """What a sweep's memory depends on. size: time, batch."""
+    return Sweep(
+        backward=backward,
+        time=size[0],
+        batch=size[1],
+        hidden=padded(core.wh.shape[1] // 4),
+        projected=padded(core.wh.shape[0]),
+        itemsize=core.wh.dtype.itemsize,
+        keep=keep,
+        peephole=core.peephole is not None,
+        projection=core.projection is not None,
+        h_mask=core.h_mask is not None,
+        lengths=core.masks.lengths is not None,
+        resets=core.masks.resets is not None,
+    )
+
+
 def grid_of(
     core: Core,
     size: tuple[int, int],
@@ -66,28 +86,14 @@ def grid_of(
       down: whether steps are taken from the last to the first.
       interpret: whether in an interpreter, for which two steps do as well as eight.
     """
-    time, batch = size
-    sweep = Sweep(
-        backward=backward,
-        time=time,
-        batch=batch,
-        hidden=padded(core.wh.shape[1] // 4),
-        projected=padded(core.wh.shape[0]),
-        itemsize=core.wh.dtype.itemsize,
-        keep=keep,
-        peephole=core.peephole is not None,
-        projection=core.projection is not None,
-        h_mask=core.h_mask is not None,
-        lengths=core.masks.lengths is not None,
-        resets=core.masks.resets is not None,
-    )
+    sweep = sweep_of(core, size, keep, backward)
     # An interpreter has to compile each step of a block: two show all there is to show.
     steps = (2, 1) if interpret else None
     tile = tpu_tiles.chosen(sweep, compiled_for(), steps)
     if tile is None:
         return None
-    walk = Walk(tile.time, pl.cdiv(time, tile.time), down)
-    return Grid(tile, walk, pl.cdiv(batch, tile.batch))
+    walk = Walk(tile.time, pl.cdiv(size[0], tile.time), down)
+    return Grid(tile, walk, pl.cdiv(size[1], tile.batch))
 
 
 def compiled_for() -> str:

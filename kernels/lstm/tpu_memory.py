@@ -3,11 +3,17 @@
 `need` is held to the compiler's own figure by a test.
 """
 
+import functools
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 LANES = 128  # of a vector register; the last axis of every array comes in such pieces
+LEAST_ROWS = 8  # that a register holds of 32 bits
 WIDE = 4  # bytes of float32
 KIB, MIB = 2**10, 2**20
+FILE = Path(__file__).with_suffix(".json")
+SAME = {"v5p": "v5e"}  # what their compilers take, to a few KiB
 
 
 class Sweep(NamedTuple):
@@ -30,120 +36,51 @@ class Sweep(NamedTuple):
 class Line(NamedTuple):
     """Bytes for the values that do not stay in registers: a bound that is a line.
 
-    `flat` KiB and `cell` bytes a row and cell, of which 8 rows are the fewest.
+    The first of a way whose `rows` and `hidden` a tile does not exceed is the tile's.
+    Fewer than LEAST_ROWS rows count for as many.
     """
 
-    flat: int
-    cell: float
-    step: float = 0.0  # bytes a row, cell and step of an iteration, from the third on
+    rows: int
+    hidden: int | None  # None: any
+    flat: float  # KiB
+    cell: float  # bytes a row and cell
+    step: float = 0.0  # the same, for each step of an iteration from the third on
     part: float = 0.0  # the same, where the last iteration is of fewer steps
+    flags: float = 0.0  # bytes a step, row and lane where there are resets
+    flag: float = 0.0  # bytes a step and lane where there are resets, of any rows
+    peephole: float = 0.0  # bytes a step, row and cell where gates see the cell
+    once: float = 0.0  # KiB more where an iteration is of one step
 
 
-class Between(NamedTuple):
-    """Those of one direction, of tiles of up to so many rows."""
-
-    rows: int
-    one: Line  # of 128 cells, a register's lanes: they are one piece
-    more: Line
+Table = dict[str, dict[str, dict[str, list[Line]]]]  # of a generation, itemsize, way
 
 
-class Flags(NamedTuple):
-    """Bytes a step, row and lane where there are resets, of so many rows at most."""
+@functools.cache
+def lines() -> Table:
+    """What a generation's compiler takes of its VMEM beyond blocks.
 
-    rows: int
-    forward: int
-    backward: int
+    Blocks it takes exactly as `blocks` adds them up. What lies between follows no rule
+    that we know, but lines bound it well. Those of the file are of libtpu 0.0.42.1:
 
+    - tiles of up to 32 rows and 384 cells: fitted by tpu_memory_fit.py to 2,939 calls,
+      of which none takes more and the named cases take at most 12 % less. Of calls that
+      were left out of a fit one in 18 took more, up to 545 KiB: a v6e's and a v7x's
+      compiler takes 260 KiB or nothing for neighbours, which no line tells apart.
+    - larger tiles: just above the most that was seen of 750 kernels, batches of 1 to
+      1,000, 32 to 2,560 cells, one to 16 steps of an iteration; 743 of them were within
+      12 % and 128 KiB of the bound.
 
-class Taken(NamedTuple):
-    """What a generation's compiler takes of its VMEM beyond blocks, for one dtype.
-
-    Blocks it takes exactly as `need` adds them up. What lies between follows no rule
-    that we know, but lines bound it well. These are just above the most that was seen
-    with libtpu 0.0.42.1 of 750 kernels: batches of 1 to 1,000, 32 to 2,560 cells, one
-    to 16 steps of an iteration. Of them 743 were within 12 % and 128 KiB of the bound;
-    the widest, of 1.64 times what it took, has one step an iteration on a v4. Two took
-    more, 234 KiB on a v6e and 143 KiB on a v7x, both of few steps with resets: what
-    `tpu_tiles.chosen` allows besides is for such. Of 62 others five took up to 146 KiB
-    more and one 20 % less; lines were moved for them.
+    What `tpu_tiles.chosen` allows besides is for what takes more all the same.
     """
-
-    forward: tuple[Between, ...]
-    unkept: tuple[Between, ...]  # forward, writing no gates: products wait in VMEM
-    backward: tuple[Between, ...]
-    flags: Flags
-
-
-ALL = 256  # rows: no tile has more
-FLAGS, FEW_FLAGS, NO_FLAGS = Flags(ALL, 0, 6), Flags(24, 20, 36), Flags(ALL, 0, 0)
-V4 = (Between(ALL, Line(112, 8), Line(80, 17, 4)),)
-V5 = (Between(ALL, Line(54, 5), Line(54, 15, 4)),)
-V6 = (Between(ALL, Line(20, 19, 11), Line(20, 21, 4)),)
-V6_UNKEPT = (  # of few rows wh comes in pairs, see tpu_tiles.paired
-    Between(32, Line(20, 19, 7), Line(440, 18.5, 4)),
-    Between(128, Line(20, 19, 7), Line(120, 18.5, 4)),
-    Between(ALL, Line(20, 26), Line(20, 21)),
-)
-V4_BACK = (
-    Between(8, Line(156, 33), Line(496, 37)),
-    Between(ALL, Line(104, 33), Line(288, 37, 3)),
-)
-V5_BACK = (Between(ALL, Line(34, 28), Line(34, 37.5, 7)),)
-V6_BACK = (
-    Between(8, Line(32, 47), Line(152, 48.5, 4)),
-    Between(200, Line(32, 47), Line(8, 48.5, 4)),
-    Between(ALL, Line(32, 47), Line(8, 33, 0, 11)),
-)
-V7_BACK = (*V6_BACK[:2], Between(ALL, Line(32, 47), Line(8, 32, 0, 10)))
-# The matrix units take each factor of 32 bits in three parts.
-V4_FULL = Taken(
-    forward=(Between(ALL, Line(152, 22), Line(120, 29)),),
-    unkept=(
-        Between(96, Line(52, 66), Line(52, 122)),
-        Between(ALL, Line(100, 29), Line(100, 29)),
-    ),
-    backward=(
-        Between(64, Line(100, 88), Line(112, 114)),
-        Between(128, Line(100, 88), Line(100, 58)),
-        Between(ALL, Line(100, 44), Line(100, 50)),
-    ),
-    flags=FEW_FLAGS,
-)
-V5_FULL = Taken(
-    forward=(Between(ALL, Line(36, 22.5), Line(220, 22.5)),),
-    unkept=(
-        Between(40, Line(16, 20), Line(16, 130)),
-        Between(ALL, Line(20, 36), Line(20, 36)),
-    ),
-    backward=(
-        Between(56, Line(60, 36), Line(132, 127)),
-        Between(ALL, Line(60, 36), Line(24, 87)),
-    ),
-    flags=FLAGS,
-)
-V6_FULL = Taken(
-    forward=(Between(ALL, Line(124, 33), Line(804, 30)),),
-    unkept=(
-        Between(128, Line(12, 44), Line(620, 64)),
-        Between(ALL, Line(20, 47), Line(20, 56)),
-    ),
-    backward=(Between(ALL, Line(260, 58), Line(440, 58)),),
-    flags=NO_FLAGS,
-)
-V7_FULL = V6_FULL._replace(
-    unkept=(
-        Between(128, Line(12, 44), Line(768, 30)),
-        Between(ALL, Line(20, 47), Line(20, 56)),
-    ),
-    backward=(Between(ALL, Line(260, 58), Line(472, 48)),),
-)
-TAKEN = {  # by bytes of x's dtype
-    "v4": {2: Taken(V4, V4, V4_BACK, FEW_FLAGS), 4: V4_FULL},
-    "v5e": {2: Taken(V5, V5, V5_BACK, FLAGS), 4: V5_FULL},
-    "v5p": {2: Taken(V5, V5, V5_BACK, FLAGS), 4: V5_FULL},
-    "v6e": {2: Taken(V6, V6_UNKEPT, V6_BACK, NO_FLAGS), 4: V6_FULL},
-    "v7x": {2: Taken(V6, V6_UNKEPT, V7_BACK, NO_FLAGS), 4: V7_FULL},
-}
+    return {
+        generation: {
+            itemsize: {
+                way: [Line(*line) for line in rows] for way, rows in ways.items()
+            }
+            for itemsize, ways in dtypes.items()
+        }
+        for generation, dtypes in json.loads(FILE.read_text()).items()
+    }
 
 
 def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
@@ -154,8 +91,12 @@ def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
     Args:
       batch, time: of one tile.
     """
-    few = 1 << max(batch - 1, 0).bit_length()  # of fewer than 8 rows: a power of two
-    rows, narrow = min(few, -(-batch // 8) * 8), sweep.itemsize
+    return blocks(sweep, batch, time) + between(sweep, batch, time, generation)
+
+
+def blocks(sweep: Sweep, batch: int, time: int) -> int:
+    """Bytes of blocks and scratch."""
+    rows, narrow = held(batch), sweep.itemsize
     hidden, projected = sweep.hidden, sweep.projected
     weights = 4 * hidden * projected + hidden * projected * sweep.projection
     fixed = weights * narrow + 8 * hidden * WIDE * sweep.peephole
@@ -171,25 +112,58 @@ def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
         row += 3 * (projected * narrow + hidden * WIDE)
         step += hidden * WIDE * (sweep.keep is not None)
         step += 4 * hidden * narrow * (sweep.keep == "gates")
-    spill = between(sweep, rows, time, generation)
-    return spill + fixed + rows * row + 2 * time * rows * step
+    return fixed + rows * row + 2 * time * rows * step
 
 
-def between(sweep: Sweep, rows: int, time: int, generation: str) -> int:
+def held(batch: int) -> int:
+    """Rows that a tile's arrays have: of fewer than 8 rows a power of two."""
+    few = 1 << max(batch - 1, 0).bit_length()
+    return min(few, -(-batch // LEAST_ROWS) * LEAST_ROWS)
+
+
+def between(sweep: Sweep, batch: int, time: int, generation: str) -> int:
     """Bytes that a sweep takes beyond its blocks."""
-    taken = TAKEN[generation][min(sweep.itemsize, WIDE)]  # 8 are only interpreted
+    line = line_of(sweep, batch, lines()[SAME.get(generation, generation)])
+    return masked(sweep, batch) + int(sum(terms(line, sweep, batch, time)))
+
+
+def line_of(sweep: Sweep, batch: int, dtypes: dict[str, dict[str, list[Line]]]) -> Line:
+    """The line of a tile."""
+    ways = dtypes[str(min(sweep.itemsize, WIDE))]  # 8 are only interpreted
+    return next(
+        line
+        for line in ways[way_of(sweep)]
+        if held(batch) <= line.rows
+        and (line.hidden is None or sweep.hidden <= line.hidden)
+    )
+
+
+def way_of(sweep: Sweep) -> str:
+    """The kind of kernel: one that keeps no gates has products that wait in VMEM."""
     if sweep.backward:
-        ways = taken.backward
-    elif sweep.keep is None or (sweep.keep == "cells" and sweep.itemsize == WIDE):
-        ways = taken.unkept
-    else:
-        ways = taken.forward
-    way = next(way for way in ways if rows <= way.rows)
-    line = way.one if sweep.hidden == LANES else way.more
-    rows = max(rows, 8)
-    part = line.part * (sweep.time % time > 0)
-    cell = line.cell + (line.step + part) * max(time - 2, 0)
-    flags = taken.flags.backward if sweep.backward else taken.flags.forward
-    flags *= LANES * time * min(rows, taken.flags.rows) * sweep.resets
-    spread = WIDE * rows * sweep.projected * (sweep.backward and sweep.h_mask)
-    return int(line.flat * KIB + rows * sweep.hidden * cell) + flags + spread
+        return "backward"
+    wide = sweep.keep == "cells" and sweep.itemsize >= WIDE
+    return "unkept" if sweep.keep is None or wide else "forward"
+
+
+def masked(sweep: Sweep, batch: int) -> int:
+    """Bytes of h_mask's factors on the way back, in 32 bits."""
+    rows = max(held(batch), LEAST_ROWS)
+    return WIDE * rows * sweep.projected * (sweep.backward and sweep.h_mask)
+
+
+def terms(line: Line, sweep: Sweep, batch: int, time: int) -> tuple[float, ...]:
+    """The bytes of each of a line's numbers, in their order after rows and hidden."""
+    rows = max(held(batch), LEAST_ROWS)
+    cells, lanes = rows * sweep.hidden, LANES * time * sweep.resets
+    later = max(time - 2, 0) * cells
+    return (
+        line.flat * KIB,
+        line.cell * cells,
+        line.step * later,
+        line.part * later * (sweep.time % time > 0),
+        line.flags * lanes * rows,
+        line.flag * lanes,
+        line.peephole * time * cells * sweep.peephole,
+        line.once * KIB * (time == 1),
+    )

@@ -95,16 +95,16 @@ def foreseen(monkeypatch) -> list[int]:
 
 
 LIBTPU = "0.0.42.1"
-LEAST = 2**17  # bytes: what little a kernel of few cells takes is not told apart
+JUMPS = 2**17  # bytes, see tpu_memory.lines
 
 
-def check(generation: str, compiled: tpu_compile.Compiled, need: int):
+def check(generation: str, compiled: tpu_compile.Compiled, need: int, besides: int = 0):
     """Never under, and at most 12 % over, of the compiler that the lines are of."""
     assert compiled.used <= need
     assert compiled.used <= compiled.limit <= GENERATIONS[generation].vmem
     # libtpu 0.0.48.1 takes less, here and there.
     other = static_cycles.compiler() != LIBTPU
-    assert other or need <= 1.12 * compiled.used + LEAST
+    assert other or need <= 1.12 * compiled.used + besides
 
 
 @pytest.mark.parametrize(("generation", "case", "dtype"), WAYS)
@@ -118,7 +118,7 @@ def test_both_kernels_compile_and_take_what_was_foreseen(
 
 @pytest.mark.parametrize(("generation", "case", "dtype", "kernel"), spread(60))
 def test_any_size_takes_what_was_foreseen(generation, case, dtype, kernel, foreseen):
-    check(generation, kernel(case, dtype, generation), foreseen.pop())
+    check(generation, kernel(case, dtype, generation), foreseen.pop(), JUMPS)
 
 
 @pytest.mark.wide
