@@ -81,19 +81,7 @@ class Gan:
         classes = getattr(model, "classes", 0)
         refuse_settings(self, loss, classes, medium)
         refuse_shares(self, optimizer.accumulate)
-        rate = self.discriminator_learning_rate
-        if rate is None:
-            rate = optimizer.learning_rate
-        slower = dataclasses.replace(optimizer, learning_rate=rate)
-        discriminator = Player(
-            model.discriminator(),
-            slower.build(steps),
-            self.historical_averaging,
-            self.clip_weights,
-        )
-        generator = Player(
-            model.generator(), optimizer.build(steps), self.historical_averaging
-        )
+        generator, discriminator = self._players(model, optimizer, steps)
         game = Game(
             generator=generator,
             discriminator=discriminator,
@@ -102,15 +90,7 @@ class Gan:
                 self.discriminator_batches == "joint",
                 self.gradient_normalization,
             ),
-            view=View(
-                tuple(
-                    parts.find("research.augmentations", name).augment
-                    for name in self.augmentations
-                ),
-                self.instance_noise,
-                self.instance_noise_share * steps,
-                self.packing,
-            ),
+            view=self._view(steps),
             loss=loss,
             penalties=tuple(
                 (weight, parts.find("research.penalties", name).penalty)
@@ -139,3 +119,28 @@ class Gan:
             walk=game.walk,
             check=functools.partial(refuse_classes, classes),
         )
+
+    def _players(
+        self, model: Any, optimizer: Optimizer, steps: int
+    ) -> tuple[Player, Player]:
+        """G and D."""
+        rate = self.discriminator_learning_rate
+        if rate is None:
+            rate = optimizer.learning_rate
+        own = dataclasses.replace(optimizer, learning_rate=rate)
+        averaging = self.historical_averaging
+        return (
+            Player(model.generator(), optimizer.build(steps), averaging),
+            Player(
+                model.discriminator(), own.build(steps), averaging, self.clip_weights
+            ),
+        )
+
+    def _view(self, steps: int) -> View:
+        """What lies between samples and D."""
+        augmentations = tuple(
+            parts.find("research.augmentations", name).augment
+            for name in self.augmentations
+        )
+        fades = self.instance_noise_share * steps
+        return View(augmentations, self.instance_noise, fades, self.packing)
