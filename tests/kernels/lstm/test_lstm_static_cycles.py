@@ -87,10 +87,13 @@ def installed() -> str:
         return "none"
 
 
-@pytest.mark.skipif(
+COUNTED = pytest.mark.skipif(
     installed() != GOLDEN["libtpu"],
     reason=f"counted with libtpu {GOLDEN['libtpu']}, and here is {installed()}",
 )
+
+
+@COUNTED
 @pytest.mark.parametrize(
     "program",
     [
@@ -105,3 +108,13 @@ def test_no_kernel_gets_slower(program):
     taken = static_cycles.measured(program)
     assert taken.recipe == allowed["by"]
     assert taken.a_step <= static_cycles.SLOWER * allowed["cycles"]
+
+
+@COUNTED
+@pytest.mark.wide
+@pytest.mark.parametrize(("generation", "batch"), [("v5e", 64), ("v6e", 256)])
+def test_the_weights_gradient_costs_what_a_gemm_costs(generation, batch):
+    """A difference of two lengths once said 0.2 of what the matrix units need."""
+    taken = static_cycles.measured(Program("weight_gradient", generation, batch, 512))
+    floor = static_cycles.floor(generation, batch, 512)
+    assert floor <= taken.a_step <= 1.6 * floor
