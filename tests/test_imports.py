@@ -20,7 +20,8 @@ FORBIDDEN = {
     "launch": set(),
 }
 ARRAYS = {"jax", "numpy"}
-YARDSTICKS = {"torch", "flax"}  # what a bench file may import, inside a function
+# What kernels' files of such a name may import, inside a function: developers' tools.
+TOOLS = {"bench": {"torch", "flax"}, "fit": {"scipy"}}
 TOP = {"README.md", "experiments", "kernels", "launch", "pyproject.toml"}
 TOP |= {"research", "tests"}
 
@@ -61,8 +62,9 @@ def mistakes(folder: str, text: str, name: str) -> list[str]:
         allowed = package not in FORBIDDEN[folder] | {"tensorflow"}
         if folder == "kernels":
             allowed = package in {"", "kernels"} | ARRAYS | sys.stdlib_module_names
-            if in_function and "bench" in Path(name).stem:
-                allowed = allowed or package in YARDSTICKS
+            for kind, packages in TOOLS.items():
+                if in_function and kind in Path(name).stem.split("_"):
+                    allowed = allowed or package in packages
         if package == "torch":  # is not there unless somebody benches
             allowed = allowed and in_function
         if not allowed:
@@ -88,6 +90,8 @@ def test_imports_go_one_way(folder):
         ("kernels", "kernels/a.py", "def f():\n  import torch", 1),
         ("kernels", "kernels/lstm/bench.py", "def f():\n  import torch, flax", 0),
         ("kernels", "kernels/lstm/bench.py", "import torch", 1),
+        ("kernels", "kernels/a_fit.py", "def f():\n  import scipy, torch", 1),
+        ("kernels", "kernels/a.py", "def f():\n  import scipy", 1),
         ("research", "research/a.py", "if True:\n  import launch.train as t", 1),
         ("research", "research/a.py", "import kernels, tensorflow_datasets", 0),
         ("experiments", "experiments/a.py", "class A:\n  from launch import x", 1),

@@ -24,7 +24,6 @@ from random import Random
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linprog
 
 from kernels.lstm import tpu_compile, tpu_grid, tpu_memory, tpu_tiles
 from kernels.lstm.cases import Shape, tagged
@@ -140,6 +139,8 @@ def fit(region: tuple[int, int], samples: list[Sample]) -> Line:
     Raises:
       ValueError: no line is above all samples and close to the named ones.
     """
+    from scipy.optimize import linprog  # users of kernels need no scipy
+
     one = Line(*region, **dict.fromkeys(FITTED, 1.0))
     terms = np.array([tpu_memory.terms(one, *s[1:4]) for s in samples]) / KIB
     terms = terms[:, [name in FITTED for name in Line._fields[2:]]]
