@@ -1,5 +1,6 @@
 """Pictures of a run, one after another, as an animated GIF."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,15 +16,18 @@ def of_checkpoints(folder: Path) -> Path | None:
     """training.gif of a run's sample pictures, a frame a checkpoint; None below two.
 
     Args:
-      folder: with step_N.png files, as `record` leaves them.
+      folder: with step_N.png files, as `record` leaves them; one that cannot be read
+        is no frame.
     """
-    files = sorted(folder.glob("step_*.png"))
-    if len(files) < 2:
+    pictures = {}
+    for file in _evenly(sorted(folder.glob("step_*.png"))):
+        words = f"step {int(file.stem.removeprefix('step_')):,}"
+        with contextlib.suppress(OSError), Image.open(file) as picture:
+            pictures[words] = picture.copy()
+    if len(pictures) < 2:
         return None
-    chosen = _evenly(files)
-    words = [f"step {int(file.stem.removeprefix('step_')):,}" for file in chosen]
     out = folder / "training.gif"
-    write([Image.open(file) for file in chosen], out, words)
+    write([*pictures.values()], out, [*pictures])
     return out
 
 

@@ -19,6 +19,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -126,13 +127,21 @@ class Record:
             self._events.scalars(step, values)
 
     def samples(self, step: int, samples: np.ndarray, dataset: ModuleType) -> None:
-        """Writes samples for people, as their medium does, and as an array."""
-        medium = media.of(dataset)
-        folder = self.workdir / "samples"
+        """Writes samples for people, as their medium does, and as an array.
+
+        Each file is whole or not there, whenever the process ends: what `has_samples`
+        finds is never drawn again.
+        """
+        last = self._samples_of(step, dataset)
+        new = last.parent / ".new"
         with contextlib.suppress(OSError):  # pictures are no reason to end a run
-            folder.mkdir(exist_ok=True)
-            np.save(folder / "final.npy", samples)
-            medium.write(samples, self._samples_of(step, dataset), dataset)  # last
+            shutil.rmtree(new, ignore_errors=True)  # of a start that was killed
+            new.mkdir(parents=True)
+            np.save(new / "final.npy", samples)
+            media.of(dataset).write(samples, new / last.name, dataset)
+            for file in sorted(new.iterdir(), key=lambda file: file.name == last.name):
+                os.replace(file, last.with_name(file.name))
+            new.rmdir()
 
     def has_samples(self, step: int, dataset: ModuleType) -> bool:
         """Whether `samples` has written those of a step."""

@@ -38,6 +38,13 @@ def test_of_many_checkpoints_the_first_the_last_and_some_between_are_shown(tmp_p
     assert set(np.diff(shown)) <= {2, 3}
 
 
+def test_what_is_no_picture_is_no_frame(tmp_path):
+    saved(tmp_path, (9, 40))
+    (tmp_path / "step_00000020.png").touch()
+    film = animation.of_checkpoints(tmp_path)
+    assert list(greys(film)) == [9, 40]
+
+
 def test_one_picture_is_no_film(tmp_path):
     saved(tmp_path, (9,))
     assert animation.of_checkpoints(tmp_path) is None

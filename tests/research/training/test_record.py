@@ -251,6 +251,25 @@ def test_pictures_are_a_png_of_the_step_and_the_last_ones_as_an_array(run):
     )
 
 
+def test_a_picture_is_whole_or_not_there(run, monkeypatch):
+    """Cut short like one that is killed: a half-written one would never be mended."""
+    images = np.zeros((25, 28, 28, 3), np.uint8)
+    whole, folder = pictures.write, run.workdir / "samples"
+
+    def cut_short(samples, file, dataset):
+        file.write_bytes(b"")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures, "write", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        run.samples(40, images, stacked_digits)
+    assert not run.has_samples(40, stacked_digits)
+    monkeypatch.setattr(pictures, "write", whole)
+    run.samples(43, images, stacked_digits)
+    names = {file.name for file in folder.iterdir()}
+    assert names == {"final.npy", "step_00000043.png"}
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "summary.json"
     files.write_json(path, {"a": 1})
