@@ -99,13 +99,15 @@ def cycles(program: Program, recipe: str, folder: Path) -> float:
     if recipe == "bundles":
         compiled(program, times(program)[0])
         return _bundles(folder) / _block(program)
-    totals, (few, many) = [0], times(program)
-    for time in (few, many) if few else (many,):
+
+    def total(time: int) -> int:
         for file in folder.iterdir():
             file.unlink()
-        text = compiled(program, time)
-        totals.append(_total(folder, text, time))
-    return (totals[-1] - totals[-2]) / (many - few)
+        return _total(folder, compiled(program, time), time)
+
+    few, many = times(program)
+    before = total(few) if few else 0
+    return (total(many) - before) / (many - few)
 
 
 def times(program: Program) -> tuple[int, int]:

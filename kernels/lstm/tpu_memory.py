@@ -95,7 +95,7 @@ def need(sweep: Sweep, batch: int, time: int, generation: str) -> int:
 
 
 def blocks(sweep: Sweep, batch: int, time: int) -> int:
-    """Bytes of blocks and scratch."""
+    """Bytes of blocks, scratch, and on the way back of h_mask's factors."""
     rows, narrow = held(batch), sweep.itemsize
     hidden, projected = sweep.hidden, sweep.projected
     weights = 4 * hidden * projected + hidden * projected * sweep.projection
@@ -108,6 +108,7 @@ def blocks(sweep: Sweep, batch: int, time: int) -> int:
         row += 3 * (projected + hidden) * WIDE  # the state: in, out and scratch
         step += hidden * (4 * narrow + WIDE)  # dz and cells
         step += projected * narrow * sweep.projection  # dh
+        fixed += max(rows, LEAST_ROWS) * projected * WIDE * sweep.h_mask
     else:
         row += 3 * (projected * narrow + hidden * WIDE)
         step += hidden * WIDE * (sweep.keep is not None)
@@ -124,7 +125,7 @@ def held(batch: int) -> int:
 def between(sweep: Sweep, batch: int, time: int, generation: str) -> int:
     """Bytes that a sweep takes beyond its blocks."""
     line = line_of(sweep, batch, lines()[SAME.get(generation, generation)])
-    return masked(sweep, batch) + int(sum(terms(line, sweep, batch, time)))
+    return int(sum(terms(line, sweep, batch, time)))
 
 
 def line_of(sweep: Sweep, batch: int, dtypes: dict[str, dict[str, list[Line]]]) -> Line:
@@ -144,12 +145,6 @@ def way_of(sweep: Sweep) -> str:
         return "backward"
     wide = sweep.keep == "cells" and sweep.itemsize >= WIDE
     return "unkept" if sweep.keep is None or wide else "forward"
-
-
-def masked(sweep: Sweep, batch: int) -> int:
-    """Bytes of h_mask's factors on the way back, in 32 bits."""
-    rows = max(held(batch), LEAST_ROWS)
-    return WIDE * rows * sweep.projected * (sweep.backward and sweep.h_mask)
 
 
 def terms(line: Line, sweep: Sweep, batch: int, time: int) -> tuple[float, ...]:

@@ -145,7 +145,7 @@ def fit(region: tuple[int, int], samples: list[Sample]) -> Line:
     terms = np.array([tpu_memory.terms(one, *s[1:4]) for s in samples]) / KIB
     terms = terms[:, [name in FITTED for name in Line._fields[2:]]]
     used = np.array([s.used for s in samples]) / KIB
-    beyond = np.array([s.used - _foreseen(s) for s in samples]) / KIB
+    beyond = used - np.array([tpu_memory.blocks(*s[1:4]) for s in samples]) / KIB
     close = np.array([s.named for s in samples])
     # A call of a single block takes less than its blocks are foreseen to.
     several = np.array(
@@ -164,12 +164,6 @@ def fit(region: tuple[int, int], samples: list[Sample]) -> Line:
         raise ValueError(f"no line of {region} for {samples[0]}: {solved.message}")
     numbers = [math.ceil(value * 10) / 10 for value in solved.x[:-1]]
     return Line(*region, **dict(zip(FITTED, numbers, strict=True)))
-
-
-def _foreseen(sample: Sample) -> int:
-    """Bytes that no line is needed for."""
-    _, sweep, batch, time, _, _ = sample
-    return tpu_memory.blocks(sweep, batch, time) + tpu_memory.masked(sweep, batch)
 
 
 def _beside(columns: np.ndarray, value: float) -> np.ndarray:

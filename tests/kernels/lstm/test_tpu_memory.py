@@ -18,8 +18,7 @@ SEED = 3
 def foreseen(sample: Sample, line: Line) -> float:
     """Bytes that would be foreseen by a line."""
     terms = tpu_memory.terms(line, *sample[1:4])
-    exact = tpu_memory.masked(sample.sweep, sample.batch)
-    return tpu_memory.blocks(*sample[1:4]) + exact + sum(terms)
+    return tpu_memory.blocks(*sample[1:4]) + sum(terms)
 
 
 def samples(count: int) -> list[Sample]:
@@ -82,7 +81,7 @@ def test_the_file_is_as_the_program_writes_it():
     reason="the compiler is not installed: pip install -e '.[preflight]'",
 )
 @pytest.mark.parametrize("keep", [BACKWARD, None])
-def test_a_sample_is_what_the_compiler_takes(keep, tmp_path):
+def test_a_sample_is_what_the_compiler_takes(keep):
     call = Call("v5e", Shape("small", 3, 2, 1, 128), "bfloat16", keep)
     plan = tpu_memory_fit.planned(call)
     assert plan is not None
