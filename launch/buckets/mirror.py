@@ -20,7 +20,9 @@ LEASE = ".lease"  # in the bucket alone
 # A run's are in `checkpoints`, a comparison's or population's in MEMBER/checkpoints.
 STEP = re.compile(r"((?:.+?/)?checkpoints/\d+)(/|\.whole$)")
 OF_CHECKPOINTS = re.compile(r"(.+/)?checkpoints/")
-NEVER_SENT = (".lock", ".new")  # `research.training.record`'s, of this machine alone
+# Ends of the names of files and folders that are of this machine alone: a run's lock,
+# and what `research.training` is still writing.
+NEVER_SENT = (".lock", ".new")
 
 
 class Mirror:
@@ -91,8 +93,8 @@ class Mirror:
             raise FileNotFoundError(f"{self.local} is gone")
         # A checkpoint may go meanwhile, for which `os.walk` does not stop.
         files = (Path(at, name) for at, _, some in os.walk(self.local) for name in some)
-        names = (f.relative_to(self.local).as_posix() for f in files if f.is_file())
-        return sorted(name for name in names if not name.endswith(NEVER_SENT))
+        names = (f.relative_to(self.local) for f in files if f.is_file())
+        return sorted(name.as_posix() for name in names if not _is_never_sent(name))
 
     def push(self) -> None:
         """Copies what is new here, and takes away what was sent and is gone here."""
@@ -175,6 +177,10 @@ def step_of(name: str) -> str:
     """The checkpoint that a file belongs to, such as a/checkpoints/40; "" for none."""
     found = STEP.match(name)
     return found[1] if found else ""
+
+
+def _is_never_sent(name: Path) -> bool:
+    return any(part.endswith(NEVER_SENT) for part in name.parts)
 
 
 def is_same(file: Path, about: dict[str, Any]) -> bool:

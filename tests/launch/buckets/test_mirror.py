@@ -26,6 +26,10 @@ def test_old_checkpoints_go_and_only_what_changed_is_sent(remote, tmp_path, run)
         (place / step).mkdir(parents=True)
         (place / step / "data").write_text(step)
     (tmp_path / "run" / "metrics.jsonl").write_text("{}")
+    half = tmp_path / "run" / run / "samples" / ".new"  # as `record.samples` writes
+    half.mkdir(parents=True)
+    for file in (half / "final.npy", half.parent / "final.npy.new"):
+        file.write_text("ha")
     for step in (4, 3):  # and 3 is gone here since then
         remote.put(f"{run}checkpoints/{step}/of a push that was killed", "ha")
     mirror = Mirror(remote.address, tmp_path / "run")
