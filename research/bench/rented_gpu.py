@@ -39,6 +39,7 @@ TIMED = {
 }
 SIDE_BY_SIDE = "tests side by side"
 TESTS = tuple(name for name in device_tests.TESTS if name != "stress")
+NEVER_HERE = re.compile("tpu_|pallas_tpu|static_")  # sources for a TPU
 PACKAGES = ("jax", "jaxlib", "torch", "flashrnn")
 SIZES = {f"{shape} {dtype}": (shape, dtype) for shape, dtype in gpu_bench.shapes()}
 Report = dict[str, Any]
@@ -232,7 +233,7 @@ def begun(device: str, path: Path) -> Report:
 def sources() -> str:
     """Of all that is timed: one run goes on with another's of the same."""
     files = (device_tests.ROOT / "kernels" / "lstm").glob("*.py")
-    return gpu_measured.hash_of(sorted(files))
+    return gpu_measured.hash_of(sorted(f for f in files if not NEVER_HERE.match(f.name)))
 
 
 def installed() -> Iterator[tuple[str, str]]:
