@@ -233,7 +233,9 @@ def begun(device: str, path: Path) -> Report:
 def sources() -> str:
     """Of all that is timed: one run goes on with another's of the same."""
     files = (device_tests.ROOT / "kernels" / "lstm").glob("*.py")
-    return gpu_measured.hash_of(sorted(f for f in files if not NEVER_HERE.match(f.name)))
+    return gpu_measured.hash_of(
+        sorted(f for f in files if not NEVER_HERE.match(f.name))
+    )
 
 
 def installed() -> Iterator[tuple[str, str]]:
