@@ -39,7 +39,7 @@ def experiment(budget: Budget = "full") -> Experiment:
             embedding=64,
             dropout=0.2 if full else 0.0,
         ),
-        task=Language(restart=0.01),
+        task=Language(restart=0.01, dynamic_rate=1e-3),
         optimizer=Optimizer(
             learning_rate=2e-3 if full else 4e-3, schedule="cosine", clip_norm=1.0
         ),

@@ -53,6 +53,7 @@ class Evaluator:
             return evaluate(state, batch(arrays, HELD_OUT_SEED, positions))
 
         self._evaluate = jax.jit(held_out_metrics) if evaluate else None
+        self._dynamic = jax.jit(task.dynamic) if task.dynamic else None
         self._draw = jax.jit(task.draw) if task.draw else None
         self._walk = jax.jit(task.walk, static_argnums=2) if task.walk else None
 
@@ -92,6 +93,13 @@ class Evaluator:
             name: np.concatenate([metrics[name] for metrics in found])
             for name in found[0]
         }
+
+    def read_in_order(self, state: Any) -> dict[str, Measured]:
+        """Of a model that goes on learning from held-out text; {} if none does."""
+        if self._dynamic is None:
+            return {}
+        seen, text = self._dataset.in_order(self._train, self._held_out)
+        return self.medium.read_in_order(np.asarray(self._dynamic(state, seen, text)))
 
     def draw(self, state: Any, seed: int, count: int) -> np.ndarray:
         """Samples whose noise depends on (seed, number) alone."""

@@ -40,6 +40,9 @@ class Task(NamedTuple):
       last; `symbols` int32 [streams, time], `memory` None at the beginning. None but
       for a task that reads and writes texts, which has `begin` besides: the symbol that
       is read before the first of a text.
+    `dynamic(state, seen, text)` → nats a byte of each window of a text, [windows], by a
+      model that learns from each once it is scored; see `research.tasks._dynamic`. None
+      but for a task of texts that was asked for it.
     `walk(state, keys, steps)` → samples [keys − 1, steps, …] on the way from each key's
       sample to the next one's, both ends included; None but for a task with noise that
       can be walked through.
@@ -70,6 +73,7 @@ class Task(NamedTuple):
     needs: tuple[str, ...] = ()
     left_out: Callable[[Any, Batch], Any] | None = None
     draw_shaped: Callable[..., jax.Array] | None = None
+    dynamic: Callable[[Any, jax.Array, jax.Array], jax.Array] | None = None
 
 
 def example_keys(key: jax.Array, positions: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """Text: bytes int32 [texts, time], read as UTF-8."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ CALLED = "texts"
 SHOWN = 10
 SUFFIX = ".txt"
 SYMBOLS = 256
+TOGETHER = 16  # windows in a row are alike: of so many one block of `mean` is made
 
 
 def to_network(texts: jax.Array) -> jax.Array:
@@ -55,6 +57,16 @@ def likelihood(found: dict[str, np.ndarray]) -> dict[str, Measured]:
         "bits_per_byte": bits.measure(found["loss"], 1, "bits a byte"),
         "accuracy": mean(found["accuracy"], "share"),
     }
+
+
+def read_in_order(nats: np.ndarray) -> dict[str, Measured]:
+    """Bits a byte of a text by a model that learns from it as it reads.
+
+    Args:
+      nats: [windows], of each window's bytes; the windows go on one after another.
+    """
+    blocks = np.arange(len(nats)) // TOGETHER
+    return {"dynamic_bits_per_byte": mean(nats / math.log(2), "bits a byte", blocks)}
 
 
 def watch(texts: np.ndarray, dataset: Any) -> dict[str, float]:

@@ -107,6 +107,9 @@ KINDS = {
         -1,
     ),
     "bits_per_byte": Kind("Held-out likelihood", "bits a byte; less is better", -1),
+    "dynamic_bits_per_byte": Kind(
+        "… learning as it reads on", "bits a byte, in order; less is better", -1
+    ),
     "unigram_bits": Kind("… by counted bytes", "bits a byte", 0),
     "bigram_bits": Kind("… by counted pairs of bytes", "bits a byte", 0),
     "xz_bits": Kind("… by xz, after the training text", "bits a byte", 0),

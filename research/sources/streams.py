@@ -24,6 +24,8 @@ from research.sources.split import Split, fingerprint, refuse_unknown
 
 HELD_OUT = 0.05  # share of a text, at its end
 CONTEXT = 256  # held-out bytes that are read before the first that is scored
+IN_ORDER = 250_000  # held-out bytes that are read in order, from the first
+RUNS, RUN = 10, 20  # of training text beside it, and windows in each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +109,24 @@ class Text:
     def baselines(self, train: Split, held_out: Split) -> dict[str, Measured]:
         """What predicts the held-out text without a network; see metrics.text."""
         return memoryless(train.arrays["text"], held_out.arrays["held_out"])
+
+    def in_order(self, train: Split, held_out: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Windows that each go on where the one before ended, int32 [..., time + 1].
+
+        Returns:
+          Of the training text, [runs, windows, time + 1], the runs evenly spread; of
+          the held-out text from its first byte on, [windows, time + 1].
+        """
+        text = train.arrays["text"]
+        run = min(RUN, (len(text) - 1) // self.length)
+        begins = np.linspace(0, len(text) - 1 - run * self.length, RUNS).astype(int)
+        seen = np.stack([self._windows(text[begin:], run) for begin in begins])
+        text = held_out.arrays["held_out"][:IN_ORDER]
+        return seen, self._windows(text, (len(text) - 1) // self.length)
+
+    def _windows(self, text: np.ndarray, count: int) -> np.ndarray:
+        first = np.arange(count)[:, None] * self.length
+        return text[first + np.arange(self.length + 1)].astype(np.int32)
 
     def _held_out(self, text, seed, positions) -> dict[str, jax.Array]:
         window = shuffled(seed, positions, (len(text) - CONTEXT - 1) // self.length)

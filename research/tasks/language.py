@@ -7,6 +7,7 @@ The carried state is part of the training state, so that a resumed run is the sa
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ from research.task import (
     refuse_model_without,
     refuse_reading_ahead,
 )
+from research.tasks import _dynamic
 from research.tasks._streams import kept, recalled, restarted
 from research.training.axes import BATCH
 
@@ -52,6 +54,9 @@ class Language:
     """how the samples of checkpoints and of the final metrics are drawn"""
     draw_length: int = 200
     """bytes of each of those samples"""
+    dynamic_rate: float = 0.0
+    """of weights that go on learning while the held-out text is read in order, which
+    the final metrics then tell besides (Krause 2018); 0 leaves it out"""
 
     def build(
         self,
@@ -69,6 +74,10 @@ class Language:
         self.sampling.refuse_wrong("--task.sampling.")
         if not 0 <= self.restart <= 1:
             raise UserError(f"--task.restart is {self.restart}: a share lies in [0, 1]")
+        if not 0 <= self.dynamic_rate < math.inf:
+            raise UserError(
+                f"--task.dynamic-rate is {self.dynamic_rate}: give 0 or more"
+            )
         if self.draw_length < 1:
             raise UserError(f"--task.draw-length is {self.draw_length}: give 1 or more")
         if medium is not None and medium.ENTRY != "tokens":
@@ -81,7 +90,7 @@ class Language:
         learner = Reader(
             self, model.module(), optimizer.build(steps), optimizer.accumulate
         )
-        return learner.task(functools.partial(_refuse_few_symbols, model))
+        return learner.task(functools.partial(_refuse, model, self.dynamic_rate))
 
 
 class LanguageState(NamedTuple):
@@ -128,6 +137,7 @@ class Reader:
             suited=suited,
             needs=("row", "fresh"),
             left_out=self.left_out,
+            dynamic=self.dynamic if self.config.dynamic_rate else None,
         )
 
     def init(self, key: jax.Array, batch: Batch) -> LanguageState:
@@ -197,6 +207,19 @@ class Reader:
             "accuracy": jnp.sum(correct(logits, targets) * scored, axis=1) / number,
         }
 
+    def dynamic(
+        self, state: LanguageState, seen: jax.Array, text: jax.Array
+    ) -> jax.Array:
+        """See `_dynamic.read`."""
+
+        def cost(params, tokens, memory):
+            now = state._replace(params=params)
+            logits, memory = self.predict(now, tokens[:, :-1], memory)
+            return jnp.mean(cross_entropy(logits, tokens[:, 1:])), memory
+
+        rate = self.config.dynamic_rate
+        return _dynamic.read(cost, state.params, self._start(1), seen, text, rate)
+
     def draw(self, state: LanguageState, keys: jax.Array) -> jax.Array:
         """A text of `draw_length` for each key, after `begin`."""
         begin = jnp.full(len(keys), self.begin, jnp.int32)
@@ -239,9 +262,8 @@ def begin_of(text: np.ndarray) -> int:
     return BEGIN if BEGIN in text else int(np.bincount(text[:COUNTED]).argmax())
 
 
-def _refuse_few_symbols(model: Any, dataset: Any) -> None:
+def _refuse(model: Any, dynamic_rate: float, dataset: Any) -> None:
     """A byte beyond the logits would cost nothing, one beyond the inputs be unread."""
-    del dataset
     for field in ("classes", "symbols"):
         count = getattr(model, field, None)
         if count is not None and count < SYMBOLS:
@@ -249,3 +271,8 @@ def _refuse_few_symbols(model: Any, dataset: Any) -> None:
                 f"--model.{field} {count} is fewer than the bytes that a text is of: "
                 f"give {SYMBOLS}"
             )
+    if dynamic_rate and not hasattr(dataset, "in_order"):
+        raise UserError(
+            f"--task.dynamic-rate {dynamic_rate} reads a text in order, and the data "
+            f"has no `in_order`, as a Text of research.sources.streams has: give 0"
+        )

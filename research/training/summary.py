@@ -56,6 +56,7 @@ def measure(job: Job, state: Any, evaluator: Evaluator) -> dict[str, Any]:
         measures |= held_out_measures(held_out, medium, **evaluator.blocks())
         if hasattr(job.dataset, "baselines"):
             measures |= job.dataset.baselines(job.train, job.held_out)
+    measures |= evaluator.read_in_order(state)
     values: dict[str, Any] = {}
     count = job.experiment.score_pictures
     if evaluator.draws and count:

@@ -286,3 +286,13 @@ def test_a_text_without_streams_is_refused():
     wrong = dataclasses.replace(full, data=Data("addition"))
     with pytest.raises(UserError, match=r"--data.name addition has no 'row' in its"):
         prepare("text_lstm", wrong)
+
+
+def test_a_text_without_an_order_is_not_read_in_it():
+    task = task_of(dynamic_rate=0.1)
+    assert task.check is not None
+    with pytest.raises(UserError, match=r"--task.dynamic-rate 0.1 reads a text in"):
+        task.check(object())
+    for rate in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=r"--task.dynamic-rate is .*: give 0 or"):
+            Language(dynamic_rate=rate).build(Model(), Optimizer(), 1)
