@@ -103,12 +103,15 @@ def _own_times(events: Iterable[Any], every: bool) -> Iterator[tuple[str, float]
         e for e in events if every or any(name == "hlo_op" for name, _ in e.stats)
     )
     for event in sorted(chosen, key=lambda e: (e.start_ns, -e.duration_ns)):
-        while open_ops and open_ops[-1][1] <= event.start_ns:
-            kind, _, own = open_ops.pop()
+        begin, end = event.start_ns, event.end_ns
+        while open_ops and open_ops[-1][1] < end:
+            kind, ended, own = open_ops.pop()
+            # On a GPU's stream the next kernel begins while the last one ends.
+            begin = max(begin, ended)
             yield kind, own
         if open_ops:
-            open_ops[-1][2] -= event.duration_ns
-        open_ops.append([_kind(event.name), event.end_ns, event.duration_ns])
+            open_ops[-1][2] -= end - begin
+        open_ops.append([_kind(event.name), end, end - begin])
     for kind, _, own in open_ops:
         yield kind, own
 

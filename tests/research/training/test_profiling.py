@@ -33,6 +33,20 @@ def test_what_runs_inside_an_op_is_not_counted_twice():
     assert sum(own for _, own in found) == 107
 
 
+def test_kernels_that_overlap_share_no_time():
+    """As a stream of an H200 has them: each launched before the last one is done."""
+    events = [
+        Event("add.1", 0, 10),
+        Event("mul.2", 8, 10),
+        Event("dot", 17, 3),
+        Event("copy", 30, 5),
+    ]
+    found = list(profiling._own_times(events, every=False))
+    assert found == [("add", 10), ("mul", 8), ("dot", 2), ("copy", 5)]
+    inside = [Event("while", 0, 100), *events]
+    assert sum(own for _, own in profiling._own_times(inside, every=False)) == 100
+
+
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory):
     """A profile of the steps 3 to 5 of seven, and what each turn said."""
