@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from research.errors import UserError
 from research.layers.dropout import Dropout
+from research.layers.embedding import vectors
 from research.layers.reading import refuse_pair
 from research.layers.stack import Layer
 
@@ -72,7 +73,7 @@ class SequenceModel(nn.Module):
             dtype = made[0].dtype if made else jnp.float32
             return jax.nn.one_hot(inputs, self.symbols, dtype=dtype), None
         table = nn.Embed(self.symbols, self.embedding, name="embedding")
-        return table(inputs), table
+        return vectors(table.embedding, inputs), table
 
 
 def check_symbols(
