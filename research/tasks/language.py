@@ -55,8 +55,9 @@ class Language:
     draw_length: int = 200
     """bytes of each of those samples"""
     dynamic_rate: float = 0.0
-    """of weights that go on learning while the held-out text is read in order, which
-    the final metrics then tell besides (Krause 2018); 0 leaves it out"""
+    """of weights that go on learning while the held-out text, or its first 250,000
+    bytes, is read in order, which the final metrics then tell besides (Krause 2018); 0
+    leaves it out"""
 
     def build(
         self,
