@@ -195,11 +195,6 @@ def searched(
     return found
 
 
-def fastest(searched: dict[str, dict[str, float]]) -> dict[str, str]:
-    """The name of the fastest cut of each sweep."""
-    return {key: min(of, key=of.__getitem__) for key, of in searched.items()}
-
-
 def _swept(sweep: Sweep, cut: Cut) -> measure.Call:
     """One sweep, of zeros: their time is that of any numbers."""
     time, batch, hidden, dtype = sweep.time, sweep.batch, sweep.hidden, sweep.dtype

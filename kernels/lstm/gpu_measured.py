@@ -117,18 +117,19 @@ def _vouching(rows: list[Row], has: list[str]) -> list[Row]:
 def cut(
     sweep: gpu_tiles.Sweep, card: gpu_tiles.Card, folder: Path | None = None
 ) -> gpu_tiles.Cut | None:
-    """gpu_tiles.chosen, but the one that was the fastest on this card.
+    """gpu_tiles.chosen, but of those that fit the one that was the fastest here.
 
-    Of other sources too: which fit is not asked of a measurement.
+    By what other sources measured too: which fit is not asked of a measurement. Masks
+    take memory: with them the fastest of the search, which has none, may not fit.
     """
-    best = read(folder or FOLDER).get(card.name, {}).get("cuts", {})
+    searched = read(folder or FOLDER).get(card.name, {}).get("searched", {})
     tiles, _ = gpu_tiles.row_tiles(sweep.batch)
     # What was not searched of a dtype is cut as the other one, which is as wide.
     for dtype in (sweep.dtype, *gpu_tiles.DTYPES):
-        name = best.get(key(sweep._replace(dtype=dtype), tiles))
-        fastest = name and gpu_tiles.chosen(sweep, card, name=name)
-        if fastest:
-            return fastest
+        times = searched.get(key(sweep._replace(dtype=dtype), tiles), {})
+        for name in sorted(times, key=times.__getitem__):
+            if fits := gpu_tiles.chosen(sweep, card, name=name):
+                return fits
     return gpu_tiles.chosen(sweep, card)
 
 

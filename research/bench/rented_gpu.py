@@ -144,8 +144,7 @@ def work(part: str) -> Report:
     card = gpu_tiles.present("gpu")
     assert card is not None  # rows() has asked
     if kind == "search":
-        searched = gpu_bench.searched(shape, dtype, card)
-        found: Report = {"cuts": gpu_bench.fastest(searched), "searched": searched}
+        found: Report = {"searched": gpu_bench.searched(shape, dtype, card)}
     else:
         timed = list(gpu_bench.rows(shape, dtype, card.name, TIMED[kind]))
         if all("failed" in row for row in timed):  # of the machine, not of a contestant
@@ -173,7 +172,7 @@ def add(report: Report, ended: killable.Ended) -> str:
     found = ended.value or {}
     state = found.get("state", ended.state)  # of tests
     report["parts"] |= {ended.part: state} | found.get("parts", {})
-    for name in ("failed", "cuts", "searched"):
+    for name in ("failed", "searched"):
         report[name] |= found.get(name, {})
     report["rows"] += found.get("rows", [])
     return state
@@ -226,7 +225,7 @@ def begun(device: str, path: Path) -> Report:
         when = re.sub(r"\D", "", last.get("measured", ""))
         path.replace(path.with_suffix(f".{when}.before"))
     measured = datetime.now(UTC).isoformat(timespec="seconds")
-    results = {"parts": {}, "failed": {}, "cuts": {}, "searched": {}, "rows": []}
+    results = {"parts": {}, "failed": {}, "searched": {}, "rows": []}
     return made | {"measured": measured} | results
 
 

@@ -68,11 +68,6 @@ def test_a_search_that_nothing_comes_of_says_why(monkeypatch):
         gpu_bench.searched(shape, "bfloat16", H100)
 
 
-def test_the_fastest_cut_of_each_sweep():
-    times = {"768 1 bfloat16 forward": {"16 cells": 2.5, "8 cells": 2.25, "32": 9.0}}
-    assert gpu_bench.fastest(times) == {"768 1 bfloat16 forward": "8 cells"}
-
-
 def test_a_time_is_that_of_one_launch_of_many(monkeypatch):
     def make() -> measure.Call:
         return gpu_bench.repeated(lambda: time.sleep(0.002), lambda result: result)

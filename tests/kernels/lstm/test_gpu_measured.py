@@ -39,7 +39,6 @@ def report(ratio: float = 2.0, stress: str = "done", **row) -> dict:
         "device": H100.name,
         "kernel": gpu_measured.kernel(),
         "parts": {"gan step": "killed: no network", "tests stress": stress} | PASSED,
-        "cuts": {},
         "rows": [measured | row],
     }
 
@@ -199,13 +198,14 @@ def test_the_fastest_cut_that_was_measured_is_taken(folder):
     cluster = CASE._replace(hidden=256, projected=256)
     assert (cells(CASE), cells(cluster)) == ([16, 16], [32, 32])
     name = "{} cells, 1 parts".format
-    best = {f"{h} 1 bfloat16 forward": name(8) for h in (256, 768)}
-    best["768 1 bfloat16 backward"] = name(32)
-    measured = report() | {"kernel": "another", "cuts": best}
+    times = {name(8): 1.0, name(16): 2.0}
+    best = {f"{h} 1 bfloat16 forward": times for h in (256, 768)}
+    best["768 1 bfloat16 backward"] = {name(16): 3.0, name(8): 2.0, name(32): 1.0}
+    measured = report() | {"kernel": "another", "searched": best}
     (folder / "card.json").write_text(json.dumps(measured))
-    assert (cells(CASE), cells(cluster)) == ([8, 16], [8, 32])
+    assert (cells(CASE), cells(cluster)) == ([8, 8], [8, 32])
     assert cells(CASE, batch=65) == [16, 16]
-    assert cells(CASE, dtype="float16") == [8, 16]  # as wide as what was searched
+    assert cells(CASE, dtype="float16") == [8, 8]  # as wide as what was searched
 
 
 def test_the_kernels_name_is_of_all_that_a_launch_is_made_of():
