@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from research.training.files import replacing
+
 FRAMES = 100  # at most; evenly chosen of more
 MILLISECONDS = 250  # a frame; the last stays for ten
 SIDE = 320  # pixels that the shorter side has at least
@@ -38,7 +40,9 @@ def write(
     told = words or [""] * len(pictures)
     frames = [_frame(*one) for one in zip(pictures, told, strict=True)]
     times = [MILLISECONDS] * (len(frames) - 1) + [10 * MILLISECONDS]
-    frames[0].save(out, save_all=True, append_images=frames[1:], duration=times, loop=0)
+    how = {"format": "GIF", "duration": times, "loop": 0}
+    with replacing(out) as new:
+        frames[0].save(new, save_all=True, append_images=frames[1:], **how)
 
 
 def _frame(picture: Image.Image, words: str) -> Image.Image:

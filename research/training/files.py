@@ -65,10 +65,24 @@ def write_text(path: Path, text: str) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    new = path.with_name(path.name + ".new")
-    with refusing(path):
+    with refusing(path), replacing(path) as new:
         new.write_text(text)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write what takes the name of `path` once it is whole.
+
+    A kill inside leaves `path` as it was; an error leaves nothing of the new one.
+    """
+    new = path.with_name(path.name + ".new")
+    try:
+        yield new
         os.replace(new, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ from research.training.files import (
     read_metrics,
     read_starts,
     refusing,
+    replacing,
     write_json,
     write_text,
 )
@@ -187,10 +188,9 @@ class Record:
         arrays = by_name({"state": state, "batch": batch})
         try:
             file.parent.mkdir(exist_ok=True)
-            np.savez_compressed(file, rewinds=rewinds, **arrays)
+            with replacing(file) as new, new.open("wb") as stream:
+                np.savez_compressed(stream, rewinds=rewinds, **arrays)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
             return error
         return None
 
