@@ -23,7 +23,8 @@ from research.experiment import Data, Experiment
 from research.models import stacked_lstm
 from research.optimizers import Optimizer
 from research.sampling import Sampling, continue_streams
-from research.tasks.language import BEGIN, Language
+from research.tasks._texts import BEGIN
+from research.tasks.language import Language
 from research.training import devices
 from research.training.job import Job, initial_state, prepare, step_function
 from research.training.strategies import COPIED, PLAIN, pmap

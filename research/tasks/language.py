@@ -20,7 +20,6 @@ import optax
 
 from research.accumulation import accumulated
 from research.errors import UserError
-from research.media.text import SYMBOLS
 from research.optimizers import Optimizer
 from research.outcomes import correct, cross_entropy
 from research.sampling import Sampling, continue_streams
@@ -33,12 +32,10 @@ from research.task import (
     refuse_model_without,
     refuse_reading_ahead,
 )
-from research.tasks import _dynamic
+from research.tasks import _dynamic, _texts
 from research.tasks._streams import kept, recalled, restarted
+from research.tasks._texts import BEGIN, begin_of
 from research.training.axes import BATCH
-
-BEGIN = 10  # a line's end: what stands before a text, of a training text that has any
-COUNTED = 1_000_000  # bytes of one that has none, of which the most frequent is taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Language:
         learner = Reader(
             self, model.module(), optimizer.build(steps), optimizer.accumulate
         )
-        return learner.task(functools.partial(_refuse, model, self.dynamic_rate))
+        return learner.task(functools.partial(_texts.refuse, model, self.dynamic_rate))
 
 
 class LanguageState(NamedTuple):
@@ -250,30 +247,3 @@ class Reader:
     def _recalled(self, memory: Any, batch: Batch) -> Any:
         fresh = self._start(len(batch["row"]))
         return recalled(memory, fresh, batch) if self.config.carry else fresh
-
-
-def begin_of(text: np.ndarray) -> int:
-    """What drawn texts begin after: a line's end, or a text's most frequent byte.
-
-    A symbol that was never read would be an embedding that was never trained.
-
-    Args:
-      text: uint8, what is trained on.
-    """
-    return BEGIN if BEGIN in text else int(np.bincount(text[:COUNTED]).argmax())
-
-
-def _refuse(model: Any, dynamic_rate: float, dataset: Any) -> None:
-    """A byte beyond the logits would cost nothing, one beyond the inputs be unread."""
-    for field in ("classes", "symbols"):
-        count = getattr(model, field, None)
-        if count is not None and count < SYMBOLS:
-            raise UserError(
-                f"--model.{field} {count} is fewer than the bytes that a text is of: "
-                f"give {SYMBOLS}"
-            )
-    if dynamic_rate and not hasattr(dataset, "in_order"):
-        raise UserError(
-            f"--task.dynamic-rate {dynamic_rate} reads a text in order, and the data "
-            f"has no `in_order`, as a Text of research.sources.streams has: give 0"
-        )

@@ -9,7 +9,8 @@ from research.errors import UserError
 from research.models import stacked_lstm, transformer
 from research.optimizers import Optimizer
 from research.sampling import Sampling
-from research.tasks.language import BEGIN, Language
+from research.tasks._texts import BEGIN
+from research.tasks.language import Language
 from research.writing import CHUNK, refuse_prompt, write
 
 MODELS = {
