@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from launch import buckets, slurm
 from launch._settings import Chosen, take_all, take_flag, take_number, take_option
 from launch.sweeps import points, running, table
+from launch.sweeps.axes import axis
 from launch.train import EXIT_CODES
 from research.errors import UserError
 from research.parts import suggestion
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
     chosen, found = points.points(
         arguments[0],
         rest,
-        [points.axis(text) for text in wanted.over],
+        [axis(text) for text in wanted.over],
         wanted.seeds,
         wanted.draws,
         wanted.draw_seed,

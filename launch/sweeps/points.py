@@ -1,8 +1,6 @@
 """The runs of a sweep: settings as one would type them, each checked by its type."""
 
-import itertools
 import math
-import random
 import re
 import typing
 from collections.abc import Sequence
@@ -10,55 +8,22 @@ from typing import Any, NamedTuple
 
 from launch._settings import Chosen, choose
 from launch.clusters import tools
+from launch.sweeps.axes import Axis, Setting, drawn, grid, size
 from research.errors import UserError
 from research.experiment import Experiment, Population
+from research.population import MOST
 
-RANGE = re.compile(r"^(-?[\d.eE+-]+)\.\.(-?[\d.eE+-]+)$")
 WHOLE = re.compile(r"-?\d+")
-TRIES = 100  # of drawing, for each setting that is wanted
-
-
-class Axis(NamedTuple):
-    """A field and what it may be."""
-
-    field: str  # as an option has it, e.g. optimizer.learning-rate
-    values: tuple[str, ...]  # of a grid; of a range its two ends
-    is_range: bool
-    whole: bool = False  # a range of whole numbers
 
 
 class Point(NamedTuple):
     """One run."""
 
     name: str  # its folder in the sweep's
-    setting: tuple[tuple[str, str], ...]  # field and value; the seed is none of them
+    setting: Setting  # the seed is none of it
     seed: int
     arguments: tuple[str, ...]  # of `train`, without a workdir
     experiment: Experiment
-
-
-def axis(text: str) -> Axis:
-    """`FIELD=1e-3,1e-4` or `FIELD=1e-5..1e-2`.
-
-    Raises:
-      UserError: neither of them.
-    """
-    field, equals, values = text.partition("=")
-    field = field.strip().removeprefix("--").replace("_", "-")
-    if not equals or not field or not values.strip():
-        raise UserError(
-            f"--over {text}: write FIELD=VALUE,VALUE or, for --random, FIELD=LOW..HIGH"
-        )
-    if found := RANGE.match(values):
-        try:
-            low, high = (float(end) for end in found.groups())
-        except ValueError:
-            low, high = 0.0, 0.0
-        if not low < high:
-            raise UserError(f"--over {text}: a range goes up, as in 1e-5..1e-2")
-        return Axis(field, found.groups(), True)
-    listed = tuple(dict.fromkeys(value.strip() for value in values.split(",")))
-    return Axis(field, listed, False)
 
 
 def points(
@@ -91,7 +56,7 @@ def points(
         raise UserError(f"{name} is a comparison of several runs: sweep one of them")
     _refuse_twice([one.field for one in axes] + ["seed"] * (seeds > 1))
     axes = [one._replace(whole=_is_whole(plain.settings, one)) for one in axes]
-    settings = _grid(axes) if draws is None else _drawn(axes, draws, draw_seed)
+    settings = _settings(axes, seeds, draws, draw_seed)
     found = []
     for setting in settings:
         for seed in range(plain.settings.seed, plain.settings.seed + seeds):
@@ -116,6 +81,15 @@ def points(
         raise UserError(f"two runs of this sweep would both be called {twice!r}")
     _refuse_equal(found)
     return plain, found
+
+
+def _settings(
+    axes: Sequence[Axis], seeds: int, draws: int | None, draw_seed: int
+) -> list[Setting]:
+    runs = seeds * (math.prod(map(size, axes)) if draws is None else draws)
+    if runs > MOST:
+        raise UserError(f"this sweep is {runs:,} runs: give {MOST:,} or fewer")
+    return grid(axes) if draws is None else drawn(axes, draws, draw_seed)
 
 
 def _refuse_equal(found: Sequence[Point]) -> None:
@@ -168,40 +142,6 @@ def _option(settings: Any, field: str, value: str) -> tuple[str, ...]:
     return (f"--{names[value.lower()]}",)
 
 
-def _grid(axes: Sequence[Axis]) -> list[tuple[tuple[str, str], ...]]:
-    """Every combination; a range of whole numbers is all of them."""
-    each = []
-    for one in axes:
-        values: Sequence[str] = one.values
-        if one.is_range and not one.whole:
-            raise UserError(
-                f"--over {one.field}={'..'.join(one.values)}: a range has no end of "
-                f"values; say with --random N how many to draw"
-            )
-        if one.is_range:
-            first, last = map(int, one.values)
-            values = [str(number) for number in range(first, last + 1)]
-        each.append([(one.field, value) for value in values])
-    return list(itertools.product(*each))
-
-
-def _drawn(
-    axes: Sequence[Axis], draws: int, seed: int
-) -> list[tuple[tuple[str, str], ...]]:
-    """So many different settings: whole numbers of a field that has them, any as
-    likely; else log-uniform above 0, and uniform where the low end is not."""
-    source = random.Random(seed)
-    found: dict[tuple[tuple[str, str], ...], None] = {}
-    for _ in range(TRIES * draws):
-        found[tuple((one.field, _draw(one, source)) for one in axes)] = None
-        if len(found) == draws:
-            return list(found)
-    raise UserError(
-        f"--random {draws}: only {len(found)} settings were found that differ; give "
-        f"at most that many, or more values to --over"
-    )
-
-
 def _is_whole(settings: Any, one: Axis) -> bool:
     """Whether a range's values are whole numbers: by the type of the field."""
     if not all(WHOLE.fullmatch(end) for end in one.values):
@@ -220,25 +160,12 @@ def _typed(settings: Any, field: str) -> tuple[Any, Any]:
     return kind, at
 
 
-def _draw(one: Axis, source: random.Random) -> str:
-    if not one.is_range:
-        return source.choice(one.values)
-    low, high = (float(end) for end in one.values)
-    if one.whole:
-        return str(source.randint(int(low), int(high)))
-    if low > 0:
-        value = math.exp(source.uniform(math.log(low), math.log(high)))
-    else:
-        value = source.uniform(low, high)
-    return f"{value:.4g}"
-
-
 def _folder(label: str) -> str:
     """A folder's name for any setting."""
     return re.sub(r"[^\w.+=-]+", "_", label).strip(".") or "run"
 
 
-def shared(found: Sequence[Point]) -> dict[tuple[tuple[str, str], ...], list[Any]]:
+def shared(found: Sequence[Point]) -> dict[Setting, list[Any]]:
     """Points by setting, seeds together."""
     groups: dict[Any, list[Any]] = {}
     for point in found:

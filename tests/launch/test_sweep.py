@@ -138,11 +138,12 @@ def test_one_point_alone_as_a_task_of_an_array(launch, tmp_path):
 
 def test_random_settings_are_drawn_between_the_ends_and_the_same_again():
     from launch.sweeps import points
+    from launch.sweeps.axes import axis
 
     axes = [
-        points.axis("optimizer.learning-rate=1e-5..1e-2"),
-        points.axis("model.hidden=2..9"),
-        points.axis("task.label-smoothing=0.0,0.1"),
+        axis("optimizer.learning-rate=1e-5..1e-2"),
+        axis("model.hidden=2..9"),
+        axis("task.label-smoothing=0.0,0.1"),
     ]
     _, found = points.points("seed_lstm", [], axes, draws=80)
     rates = [p.experiment.optimizer.learning_rate for p in found]
@@ -154,7 +155,7 @@ def test_random_settings_are_drawn_between_the_ends_and_the_same_again():
     assert 28 <= below <= 52
     assert hidden == set(range(2, 10))
     assert {p.experiment.task.label_smoothing for p in found} == {0.0, 0.1}
-    clip = [points.axis("optimizer.clip-norm=1..100")]  # not of whole numbers
+    clip = [axis("optimizer.clip-norm=1..100")]  # not of whole numbers
     norms = [
         point.experiment.optimizer.clip_norm
         for point in points.points("seed_lstm", [], clip, draws=4)[1]
@@ -166,10 +167,11 @@ def test_random_settings_are_drawn_between_the_ends_and_the_same_again():
 
 def test_switches_and_whole_numbers_make_a_grid_with_a_name_for_each_field():
     from launch.sweeps import points
+    from launch.sweeps.axes import axis
 
     axes = [
-        points.axis("optimizer.normalize=true,False"),
-        points.axis("model.width=2..3"),
+        axis("optimizer.normalize=true,False"),
+        axis("model.width=2..3"),
     ]
     _, found = points.points("seed_gan", [], axes)
     made = [point.experiment for point in found]
@@ -178,7 +180,7 @@ def test_switches_and_whole_numbers_make_a_grid_with_a_name_for_each_field():
     ]  # fmt: skip
     assert found[0].name == "optimizer.normalize_true-model.width_2"
     assert "--optimizer.no-normalize" in found[2].arguments
-    few = [points.axis("model.width=1..4")]
+    few = [axis("model.width=1..4")]
     _, drawn = points.points("seed_gan", [], few, draws=4)
     assert sorted(point.experiment.model.width for point in drawn) == [1, 2, 3, 4]
 
@@ -198,6 +200,12 @@ def test_an_array_for_slurm_has_a_task_for_each_point(launch, tmp_path):
         ("seed_lstm", "over what?"),
         ("seed_lstm --over hidden", "write FIELD=VALUE"),
         ("seed_lstm --over model.hidden=9..2 --random 3", "a range goes up"),
+        ("seed_lstm --seeds 99999999", "this sweep is 99,999,999 runs: give 10,000 or"),
+        (
+            "seed_lstm --over model.hidden=1..6000 --seeds 2",
+            "sweep is 12,000 runs",
+        ),
+        ("seed_lstm --over model.hidden=1..9 --random 10001", "is 10,001 runs"),
         ("seed_lstm --over optimizer.beta1=0.1..0.9", "say with --random N"),
         ("seed_lstm --over model.hidden=2..4 --random 4", "only 3 settings"),
         ("seed_lstm --over optimizer.clip-norm=1..100", "say with --random N"),

@@ -1,6 +1,11 @@
 """The compiler's own cycle counts: how they are read, and what the kernels may cost."""
 
 import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +48,36 @@ def test_an_empty_profile_is_not_zero_cycles(tmp_path):
 @pytest.mark.parametrize("name", static_programs.PROGRAMS)
 def test_each_program_is_known_by_its_name(name):
     assert name in (*static_cycles.KERNELS, *static_cycles.SCANS, "weight_gradient")
+
+
+def test_the_compiler_ends_with_whoever_asked_it():
+    """SIGTERM ends a Python at once, and left a compiler on all cores for a minute."""
+    pytest.importorskip("libtpu", reason="the compiler, extra `preflight`")
+    program = "from kernels.lstm import static_cycles as s; s.measured(s.LONG[0])"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=static_cycles.ROOT) as asking:
+        children = Path(f"/proc/{asking.pid}/task/{asking.pid}/children")
+        pids = _soon(lambda: children.read_text().split())
+        status = Path(f"/proc/{pids[0]}/status")
+        # It has begun to compile, well after it asked to be ended: threads are there.
+        _soon(lambda: int(re.findall(r"Threads:\s(\d+)", status.read_text())[0]) > 8)
+        asking.terminate()
+    assert _soon(lambda: _over(status))
+
+
+def _soon(found, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not (value := found()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return value
+
+
+def _over(status):
+    """No such process, or one that is dead and that nobody has asked after."""
+    try:
+        return "State:\tZ" in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_rows_for_a_person_and_for_a_program(monkeypatch, capsys):
