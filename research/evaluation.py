@@ -99,7 +99,8 @@ class Evaluator:
         if self._dynamic is None:
             return {}
         seen, text = self._dataset.in_order(self._train, self._held_out)
-        return self.medium.read_in_order(np.asarray(self._dynamic(state, seen, text)))
+        nats = np.asarray(self._dynamic(state, seen, text))
+        return self.medium.read_in_order(nats, text.shape[1] - 1)
 
     def draw(self, state: Any, seed: int, count: int) -> np.ndarray:
         """Samples whose noise depends on (seed, number) alone."""

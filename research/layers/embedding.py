@@ -5,7 +5,8 @@ import jax.numpy as jnp
 
 from kernels import target
 
-# Symbols from which a product would make more than it saves: bytes are 256.
+# Symbols beyond which rows are taken by number everywhere: one-hot rows of as many
+# would be larger than all else of a step. Bytes are 256.
 MANY = 4_096
 
 
@@ -14,9 +15,10 @@ def vectors(table: jax.Array, symbols: jax.Array) -> jax.Array:
 
     The gradient of rows by number is a scatter. On an H200 that of 2,048 bytes took
     0.83 ms of a step of 2.0 (`train bible --budget full`, bfloat16): half of the bytes
-    are one of six, whose additions wait for each other, in any order, so that no two
-    runs need be the same. But on a CPU, value and gradient are of a product with
-    one-hot rows: its sums are in order, and are not rounded on the way.
+    are one of six, whose additions wait for each other. So elsewhere than on a CPU,
+    value and gradient are those of a product with one-hot rows, whose sums besides are
+    rounded once; it is not timed on a GPU yet. There a number that is out of range
+    gives zeros, and NaN in one row is NaN in all.
 
     Args:
       table: float [symbols, width].

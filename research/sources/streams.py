@@ -121,7 +121,7 @@ class Text:
         run = min(RUN, (len(text) - 1) // self.length)
         begins = np.linspace(0, len(text) - 1 - run * self.length, RUNS).astype(int)
         seen = np.stack([self._windows(text[begin:], run) for begin in begins])
-        text = held_out.arrays["held_out"][:IN_ORDER]
+        text = held_out.arrays["held_out"][: max(IN_ORDER, self.length + 1)]
         return seen, self._windows(text, (len(text) - 1) // self.length)
 
     def _windows(self, text: np.ndarray, count: int) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Dynamic evaluation: a model that learns from each window once it is scored.
 
 A text is read in order, the state carried along; after each window the weights make one
-step along its gradient, each entry divided by its root mean square over training text
-(Krause, Kahembwe, Murray & Renals 2018, their RMS rule without decay; Graves 2013 did
-the like by plain gradients). A byte is told by what stood before it alone, so the cost
-is that of a code, as it is of xz, which adapts too.
+step along its gradient, each entry divided by its usual size, the root mean square over
+training text, and as much again: the mean of all sizes (Krause, Kahembwe, Murray &
+Renals 2018, their RMS rule, but without decay, and with that mean where they have a
+small ε; Graves 2013 did the like by plain gradients). A byte is told by what stood
+before it alone, so the cost is that of a code, as it is of xz, which adapts too.
 """
 
 from collections.abc import Callable
@@ -30,15 +31,16 @@ def read(
       seen: windows of the training text, int32 [runs, windows, time + 1]; within a run
         each goes on where the one before ended, and so does its state.
       text: int32 [windows, time + 1], which go on likewise.
-      rate: a weight's change by a gradient of its usual size.
+      rate: what no weight's change by a gradient of its usual size comes to; half of it
+        is the change where that size is the mean one.
 
     Returns:
       Nats a byte, float32 [windows].
     """
     sizes = usual_sizes(cost, params, zero, seen)
     count = sum(size.size for size in jax.tree.leaves(sizes))
-    # Their ε, which keeps a weight of rare gradients from leaping, in units of a
-    # typical gradient: a byte's embedding has none while the byte does not occur.
+    # Keeps a weight of rare gradients from leaping: a byte's embedding has none at all
+    # where the byte was not seen.
     typical = sum(jnp.sum(size) for size in jax.tree.leaves(sizes)) / count
     steps = jax.tree.map(lambda size: rate / (size + typical), sizes)
 

@@ -74,7 +74,8 @@ class Language:
             raise UserError(f"--task.restart is {self.restart}: a share lies in [0, 1]")
         if not 0 <= self.dynamic_rate < math.inf:
             raise UserError(
-                f"--task.dynamic-rate is {self.dynamic_rate}: give 0 or more"
+                f"--task.dynamic-rate is {self.dynamic_rate}: give a finite number, 0 "
+                f"or more"
             )
         if self.draw_length < 1:
             raise UserError(f"--task.draw-length is {self.draw_length}: give 1 or more")

@@ -14,6 +14,7 @@ import jax
 from jax.profiler import ProfileData
 
 SHOWN = 12  # lines of the table
+ROUNDING = 0.01  # ns: events are told in whole picoseconds
 OP_LINES = ("XLA Ops",)  # where a TPU's plane has its ops, all of them
 
 
@@ -98,21 +99,22 @@ def table(found: list[Op], steps: int, folder: Path) -> list[str]:
 
 def _own_times(events: Iterable[Any], every: bool) -> Iterator[tuple[str, float]]:
     """Each op's kind and its own nanoseconds, without what ran inside it."""
-    open_ops: list[list[Any]] = []  # [kind, end, own time], outermost first
+    open_ops: list[list[Any]] = []  # [kind, begin, end, own time], outermost first
     chosen = (
         e for e in events if every or any(name == "hlo_op" for name, _ in e.stats)
     )
     for event in sorted(chosen, key=lambda e: (e.start_ns, -e.duration_ns)):
         begin, end = event.start_ns, event.end_ns
-        while open_ops and open_ops[-1][1] < end:
-            kind, ended, own = open_ops.pop()
+        while open_ops and open_ops[-1][2] < end - ROUNDING:
+            kind, _, ended, own = open_ops.pop()
             # On a GPU's stream the next kernel begins while the last one ends.
             begin = max(begin, ended)
             yield kind, own
         if open_ops:
-            open_ops[-1][2] -= end - begin
-        open_ops.append([_kind(event.name), end, end - begin])
-    for kind, _, own in open_ops:
+            begin = max(begin, open_ops[-1][1])
+            open_ops[-1][3] -= end - begin
+        open_ops.append([_kind(event.name), begin, end, end - begin])
+    for kind, _, _, own in open_ops:
         yield kind, own
 
 

@@ -56,6 +56,7 @@ FREE_FIELDS = (
     "population",
     "profile",
     "score_pictures",
+    "task.dynamic_rate",
     "validation_examples",
 )
 

@@ -1,5 +1,6 @@
 """`bench rented-gpu` where there is no GPU, and what it does with measurements."""
 
+import ast
 import json
 import re
 import sys
@@ -132,6 +133,21 @@ def test_each_part_is_written_and_another_run_goes_on(tmp_path, done):
     assert report["searched"][key] == {"16": 1.5}
     assert report["versions"]["jax"] == jax.__version__
     assert report["kernel"] == gpu_measured.kernel()
+
+
+def test_no_source_that_a_gpu_s_call_is_made_of_is_left_out():
+    """tpu_tiles lays out what they read."""
+    folder = gpu_measured.FOLDER.parent
+    timed = (*gpu_measured.KERNEL, "pallas_gpu", "pallas_gpu_cell", "gpu_contestants")
+    used = set(timed)
+    for name in timed:
+        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(alias.name for alias in node.names)]
+                used |= {one.removeprefix("kernels.lstm.") for one in names}
+    assert {"tpu_tiles", "backend", "gpu_tiles"} <= used
+    assert not [name for name in used if rented_gpu.NEVER_HERE.match(name)]
+    assert rented_gpu.NEVER_HERE.match("pallas_tpu.py")
 
 
 def test_a_report_of_other_kernels_is_kept_and_not_gone_on_with(

@@ -76,7 +76,7 @@ def _wide(content: bytes) -> bytes:
 
 def test_neighbours_are_one_sample_of_the_interval():
     nats = np.repeat(np.random.default_rng(SEED).normal(1, 0.2, 20), 16)
-    found = medium.read_in_order(nats)["dynamic_bits_per_byte"]
+    found = medium.read_in_order(nats, 512)["dynamic_bits_per_byte"]
     wanted = mean(nats / np.log(2), "bits a byte", np.arange(320) // 16)
     assert found == wanted
     assert found.high - found.low > 2 * (mean(nats, "").high - mean(nats, "").low)

@@ -25,6 +25,7 @@ from research.training.axes import BATCH
 from research.training.job import Job, prepare, with_settings
 from research.training.members import Members
 from research.training.not_finite import guarded
+from research.training.summary import evaluator_of, measure
 
 SYMBOLS, HIDDEN, ROWS, LENGTH = 256, 5, 4, 6
 
@@ -288,11 +289,32 @@ def test_a_text_without_streams_is_refused():
         prepare("text_lstm", wrong)
 
 
+def test_a_summary_tells_what_the_whole_held_out_text_costs_read_in_order(text):
+    """At a rate of nearly 0 that of one long reading; at a real one less."""
+    splits = text.load("train"), text.load("test")
+    how = Experiment(1, ROWS, Data(), Model(), None, Optimizer(), score_pictures=0)
+    state, _ = trained(task_of(), text, 1, 1)
+
+    def told(rate):
+        job = Job("letters", how, task_of(dynamic_rate=rate), text, *splits)
+        metrics = measure(job, state, evaluator_of(job))["metrics"]
+        return metrics["dynamic_bits_per_byte"]["value"] if rate else metrics
+
+    assert "dynamic_bits_per_byte" not in told(0.0)
+    tokens = splits[1].arrays["held_out"].astype(np.int32)[None]
+    read = (tokens.shape[1] - 1) // LENGTH * LENGTH
+    logits, _ = Small().apply({"params": state.params}, tokens[:, :read])
+    logs = np.asarray(jax.nn.log_softmax(logits))
+    nats = -np.take_along_axis(logs, tokens[:, 1 : read + 1, None], 2)
+    np.testing.assert_allclose(told(1e-9), nats.mean() / np.log(2), rtol=1e-5)
+    assert told(0.05) < 0.9 * told(1e-9)
+
+
 def test_a_text_without_an_order_is_not_read_in_it():
     task = task_of(dynamic_rate=0.1)
     assert task.check is not None
     with pytest.raises(UserError, match=r"--task.dynamic-rate 0.1 reads a text in"):
         task.check(object())
     for rate in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(UserError, match=r"--task.dynamic-rate is .*: give 0 or"):
+        with pytest.raises(UserError, match=r"--task.dynamic-rate is .*: give a f"):
             Language(dynamic_rate=rate).build(Model(), Optimizer(), 1)

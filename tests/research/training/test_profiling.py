@@ -45,6 +45,16 @@ def test_kernels_that_overlap_share_no_time():
     assert found == [("add", 10), ("mul", 8), ("dot", 2), ("copy", 5)]
     inside = [Event("while", 0, 100), *events]
     assert sum(own for _, own in profiling._own_times(inside, every=False)) == 100
+    three = [Event("a", 0, 100), Event("x", 90, 20), Event("y", 91, 18)]
+    found = sorted(profiling._own_times(three, every=False))
+    assert found == [("a", 100), ("x", 1), ("y", 9)]
+
+
+def test_ends_that_differ_by_rounding_are_the_same():
+    """0.1 + 0.7 is not 0.2 + 0.6: the inner op's time was its parent's."""
+    events = [Event("while", 0.1, 0.7), Event("add", 0.2, 0.6)]
+    found = dict(profiling._own_times(events, every=False))
+    assert found == {"while": pytest.approx(0.1), "add": pytest.approx(0.6)}
 
 
 @pytest.fixture(scope="module")
