@@ -1,11 +1,12 @@
 """A run read back from its workdir: its settings and the states that are kept."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from research.errors import UserError
+from research.experiment import Experiment
 from research.settings import from_dict
 from research.training.checkpoints import Checkpoints, DamagedError
 from research.training.files import read_json
@@ -20,18 +21,23 @@ class Trained(NamedTuple):
     state: Any  # numpy arrays, as a checkpoint holds them
 
 
-def read(workdir: Path, step: int | None = None) -> Trained:
+def read(
+    workdir: Path,
+    step: int | None = None,
+    otherwise: Callable[[Experiment], Experiment] = lambda recorded: recorded,
+) -> Trained:
     """The settings and a checkpointed state of a run.
 
     Args:
       workdir: of the run.
       step: one of its checkpoints; None: the newest.
+      otherwise: the recorded settings → those of the job, which has states alike.
 
     Raises:
       UserError: no run there, or no such checkpoint.
     """
     about = read_json(workdir / "config.json")
-    job = prepare(about["experiment"], from_dict(about["config"]))
+    job = prepare(about["experiment"], otherwise(from_dict(about["config"])))
     _tell_of_other_data(workdir, about["data"], job)
     checkpoints = Checkpoints(workdir / "checkpoints")
     try:

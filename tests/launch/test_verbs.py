@@ -90,6 +90,14 @@ MISTAKES = {
     "evaluate nowhere": ("evaluate {empty}/x", "{empty}/x holds no run"),
     "report nowhere": ("report {empty}/x", "{empty}/x is no folder"),
     "report a file": ("report {file}", "{file} is no folder"),
+    "evaluate another model": (
+        "evaluate {gan} --seed 3",
+        "--seed is of what the run was trained with: evaluate takes --score-pictures",
+    ),
+    "evaluate too few": (
+        "evaluate {gan} --score-pictures -1",
+        "--score-pictures is -1",
+    ),
     "evaluate a step": (
         "evaluate {gan} --step 3",
         "no checkpoint 3 (kept: 32, 36, 40)",
@@ -252,6 +260,19 @@ def test_evaluate_measures_what_the_run_did(launch, request, family):
     found = json.loads(out)
     assert found["step"] == 40
     assert found["metrics"] == summary["metrics"]
+
+
+def test_evaluate_of_more_examples_than_the_run_was_given(launch, lstm_run):
+    workdir, _ = lstm_run
+    before = (workdir / "config.json").read_text()
+    more = ("--validation-examples", 70, "--json")
+    code, out, error = launch.within("evaluate", workdir, *more)
+    assert code == 0, error
+    found = json.loads(out)["metrics"]["accuracy"]
+    of_run = json.loads((workdir / "summary.json").read_text())["metrics"]["accuracy"]
+    assert (of_run["samples"], found["samples"]) == (50, 70)
+    assert found["high"] != of_run["high"]
+    assert (workdir / "config.json").read_text() == before
 
 
 def test_evaluate_of_an_older_checkpoint_in_words(launch, lstm_run):
