@@ -41,6 +41,7 @@ SCHEDULERS = ("slurm", "tpu")  # whose variables tell a process which one it is
 REASONS = (None, "interrupted", "preempted")
 APART = "gan-lstm-lab-apart-"  # how a folder begins that is thrown away
 FRESH = 60  # seconds within which who has made a folder will hold it
+STATUS = re.compile(r"[A-Z_]+: ")  # how an error of XLA begins
 ENDED = "ended"  # a key of the coordination service: one had to leave unanswered
 
 
@@ -70,19 +71,38 @@ def joined(how: str, stop: StopRequest) -> Iterator[None]:
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         line = str(error).partition("\n")[0]
         # A scheduler may have taken a machine back, or be slow to give the last one.
-        absent = isinstance(error, jax.errors.JaxRuntimeError)
-        raise (StartAgainError if absent else UserError)(
+        raise (StartAgainError if _of_xla(error) else UserError)(
             f"the other processes of this run cannot be reached ({line}): start all "
             f"of them, within {START} s"
         ) from None
+    with _losses_told():
+        yield
+    jax.distributed.shutdown()
+
+
+@contextlib.contextmanager
+def _losses_told() -> Iterator[None]:
+    """Waits, after an error of XLA inside, until it is known whether a process is dead.
+
+    A collective fails at once where a peer has died; who is dead is known after a
+    while, and ends this process too. Else the error is its own.
+    """
     try:
         yield
-    except jax.errors.JaxRuntimeError:
-        # A collective fails at once where a peer has died; who is dead is known after
-        # a while, and ends this process too. Else the error is its own.
-        time.sleep(2 * HEARTBEAT)
+    except Exception as error:
+        if _of_xla(error):
+            time.sleep(2 * HEARTBEAT)
         raise
-    jax.distributed.shutdown()
+
+
+def _of_xla(error: Exception) -> bool:
+    """Whether XLA says it, as of a peer that is gone.
+
+    A call that finds it gone as it is made raises a ValueError of the same words (jax
+    0.10.2): "UNKNOWN: Gloo all-reduce failed: …".
+    """
+    told = isinstance(error, ValueError) and STATUS.match(str(error))
+    return bool(told) or isinstance(error, jax.errors.JaxRuntimeError)
 
 
 def _place(how: str) -> dict[str, Any]:

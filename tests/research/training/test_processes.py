@@ -2,9 +2,12 @@
 
 import os
 import tempfile
+import time
 
+import jax
 import pytest
 
+from research.training import processes
 from research.training.processes import APART, FRESH, apart, clear_left
 
 
@@ -32,3 +35,26 @@ def test_the_folders_of_killed_processes_are_cleared(
         clear_left()  # of a process that begins beside it
         assert {*tmp_path.iterdir()} == {mine, fresh, others}
     assert {*tmp_path.iterdir()} == {fresh, others}
+
+
+RESET = "UNKNOWN: Gloo all-reduce failed: Read error [127.0.0.1]:4995: reset by peer"
+
+
+@pytest.mark.parametrize(
+    ("error", "waited"),
+    [
+        (jax.errors.JaxRuntimeError("INTERNAL: Connection closed by peer"), True),
+        (ValueError(RESET), True),  # as CI saw it, once in many
+        (ValueError("shapes (2,) and (3,) do not fit"), False),
+        (KeyError("loss"), False),
+    ],
+)
+def test_a_collective_that_fails_waits_until_it_is_known_who_is_dead(
+    monkeypatch, error, waited
+):
+    """The process is ended then, with the code for another start; else by its error."""
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with pytest.raises(type(error)), processes._losses_told():
+        raise error
+    assert slept == [2 * processes.HEARTBEAT] * waited
