@@ -11,13 +11,13 @@ from research.settings import differences, to_dict
 
 # Settings of a run's final metrics, which may be others than the run was given.
 MEASURED = ("score_pictures", "task.dynamic_rate", "validation_examples")
+OPTIONS = ", ".join(f"--{name.replace('_', '-')}" for name in MEASURED)
 
 
 def main(arguments: list[str]) -> int:
     """`evaluate WORKDIR [--step N] [--json] [settings of the metrics]`."""
-    also = ", ".join(f"--{name.replace('_', '-')}" for name in MEASURED)
     parser = argparse.ArgumentParser(
-        prog="launch/run evaluate", epilog=f"also, as train has them: {also}"
+        prog="launch/run evaluate", epilog=f"also, as train has them: {OPTIONS}"
     )
     parser.add_argument("workdir")
     parser.add_argument("--step", type=int, help="a kept checkpoint; else the newest")
@@ -49,10 +49,9 @@ def otherwise(arguments: list[str], recorded: Any) -> Any:
     found = _command_line.parse(recorded, arguments, command) if arguments else recorded
     for name in differences(to_dict(recorded), to_dict(found)):
         if name not in MEASURED:
-            options = ", ".join(f"--{one.replace('_', '-')}" for one in MEASURED)
             raise UserError(
                 f"--{name.replace('_', '-')} is of what the run was trained with: "
-                f"evaluate takes {options}"
+                f"evaluate takes {OPTIONS}"
             )
     return found
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import fsspec
 
+from research.training.files import replacing
+
 MARK = ".whole"  # after a step's name
 LEASE = ".lease"  # in the bucket alone
 # A run's are in `checkpoints`, a comparison's or population's in MEMBER/checkpoints.
@@ -66,9 +68,8 @@ class Mirror:
             here = self.local / name
             if not is_same(here, about):
                 here.parent.mkdir(parents=True, exist_ok=True)
-                new = here.with_name(here.name + ".new")
-                self.files.get_file(self.path(name), str(new))
-                os.replace(new, here)
+                with replacing(here) as new:
+                    self.files.get_file(self.path(name), str(new))
             self._sent[name] = _state(here)
 
     def clear(self, names: Iterable[str]) -> None:

@@ -25,6 +25,7 @@ import jax
 from kernels.lstm import gpu_bench, gpu_measured, gpu_tiles
 from research.bench import device_tests, killable
 from research.errors import UserError
+from research.training.files import replacing
 
 # By the first word of a part: seconds that it may take.
 LIMITS = {"tests": 240.0, "flashrnn": 400.0}  # FlashRNN is compiled when it is called
@@ -253,6 +254,5 @@ def report_path(device: str, folder: Path) -> Path:
 
 def write(path: Path, report: Report) -> None:
     """Whole, or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(report, indent=1) + "\n")
-    part.replace(path)
+    with replacing(path) as new:
+        new.write_text(json.dumps(report, indent=1) + "\n")

@@ -13,6 +13,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
+
+from research.task import count
 
 # Params, tokens int32 [1, time + 1] and a state → the window's mean nats, the state
 # after it.
@@ -38,10 +41,9 @@ def read(
       Nats a byte, float32 [windows].
     """
     sizes = usual_sizes(cost, params, zero, seen)
-    count = sum(size.size for size in jax.tree.leaves(sizes))
     # Keeps a weight of rare gradients from leaping: a byte's embedding has none at all
     # where the byte was not seen.
-    typical = sum(jnp.sum(size) for size in jax.tree.leaves(sizes)) / count
+    typical = optax.tree.sum(sizes) / count(sizes)
     steps = jax.tree.map(lambda size: rate / (size + typical), sizes)
 
     def window(carried, tokens):
